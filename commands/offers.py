@@ -64,24 +64,26 @@ def make_error_card(error: UserError, call: Call, *, buttons: tuple[Button, ...]
 def _label(changes: Changes, refusal: Refusal, call: Call) -> str:
     by_name = call.installation.options.by_name
     if not changes.keys().isdisjoint(TEXTS):
-        return _corrected(refusal, call)
+        return _correction_label(refusal, call)
     left_out = [label(by_name[name]) for name, value in changes.items() if value is None]
-    said = [_said(name, value, call) for name, value in changes.items() if value is not None]
+    said = [
+        _change_label(name, value, call) for name, value in changes.items() if value is not None
+    ]
     if left_out:
         said.append(text("offer.without", call.locale, options=" ".join(left_out)))
     return join_facts(said, call.locale)
 
 
-def _corrected(refusal: Refusal, call: Call) -> str:
+def _correction_label(refusal: Refusal, call: Call) -> str:
     """Return the one word that a corrected text has instead of a mistyped one."""
     suggestion, flag = str(refusal.params["suggestion"]), refusal.params.get("option")
     if flag is None:
         return suggestion
     option = call.installation.options.typed[str(flag).removeprefix("--")]
-    return _said(option.name, suggestion, call)
+    return _change_label(option.name, suggestion, call)
 
 
-def _said(name: str, value: Value, call: Call) -> str:
+def _change_label(name: str, value: Value, call: Call) -> str:
     locale = call.locale
     match name:
         case MODEL.name:

@@ -90,7 +90,7 @@ class OptionSet:
         """By everything that may follow `--`."""
         self.shown: Mapping[str, Option] = MappingProxyType(
             {
-                option.name: _narrowed(option, offered)
+                option.name: _narrow(option, offered)
                 for option in known
                 if option.name not in unheard and _is_offered(option, offered)
             }
@@ -198,7 +198,7 @@ def _union(options: Sequence[Option]) -> Option:
         common,
         choices=choices if all(option.choices for option in options) else (),
         worded=any(option.worded for option in options),
-        range=_spanned([bounds for bounds in ranges if bounds]) if all(ranges) else None,
+        range=_span([bounds for bounds in ranges if bounds]) if all(ranges) else None,
         max_length=max(option.max_length or 0 for option in options) or None,
     )
 
@@ -232,14 +232,14 @@ def _is_offered(option: Option, models: Sequence[Capabilities]) -> bool:
     return not models or choosable is None or any(map(choosable, models))
 
 
-def _narrowed(option: Option, models: Sequence[Capabilities]) -> Option:
+def _narrow(option: Option, models: Sequence[Capabilities]) -> Option:
     """Return an option as forms show it: with what the models can do."""
     if models and (listed := _LISTS.get(option.name)) is not None:
         able = {value for model in models for value in listed(model)}
         order = list(option.choices) or sorted(able)
         return replace(option, choices=tuple(value for value in order if value in able))
     if models and (numbers := _NUMBERS.get(option.name)) is not None:
-        return replace(option, range=_spanned([_bounds(numbers(model)) for model in models]))
+        return replace(option, range=_span([_bounds(numbers(model)) for model in models]))
     return option
 
 
@@ -247,7 +247,7 @@ def _bounds(numbers: Numbers) -> Range:
     return Range(lowest=numbers.lowest, highest=numbers.highest)
 
 
-def _spanned(ranges: Sequence[Range]) -> Range:
+def _span(ranges: Sequence[Range]) -> Range:
     return Range(
         lowest=min(bounds.lowest for bounds in ranges),
         highest=max(bounds.highest for bounds in ranges),

@@ -42,7 +42,7 @@ async def execute(line: str, call: Call) -> Card:
         line: What was typed, with the command; replaces `call.text`.
         call: Who asks, where, and with which services.
     """
-    return await _answered(_execute(clean(line, lines=True), call), call, "line")
+    return await _answer(_execute(clean(line, lines=True), call), call, "line")
 
 
 async def rewrite(line: str, job_id: str, call: Call) -> Card | None:
@@ -56,12 +56,12 @@ async def rewrite(line: str, job_id: str, call: Call) -> Card | None:
     Returns:
         What to tell them, or None where the edit changes nothing.
     """
-    return await _answered(_rewrite(line, job_id, call), call, "edit")
+    return await _answer(_rewrite(line, job_id, call), call, "edit")
 
 
 async def invoke(command: Command, call: Call) -> Card:
     """Run a command whose options a platform has parsed already."""
-    return await _answered(_invoke(command, _cleaned(call)), call, command.typed)
+    return await _answer(_invoke(command, _clean_call(call)), call, command.typed)
 
 
 async def perform(command: Command, call: Call) -> Result:
@@ -71,7 +71,7 @@ async def perform(command: Command, call: Call) -> Result:
         UserError: The refusal that a person would read.
     """
     _check_allowed(command, call)
-    return await command.handler(_cleaned(call))
+    return await command.handler(_clean_call(call))
 
 
 async def press(button_id: str, call: Call) -> Card | Form:
@@ -80,7 +80,7 @@ async def press(button_id: str, call: Call) -> Card | Form:
     Returns:
         A form to open if `opens_form` says so of this button, unless there is an error to show.
     """
-    return await _answered(_press(button_id, call), call, "button")
+    return await _answer(_press(button_id, call), call, "button")
 
 
 async def confirm(button_id: str, call: Call) -> Card:
@@ -89,7 +89,7 @@ async def confirm(button_id: str, call: Call) -> Card:
     Returns:
         The question, whose button says yes; or why there is nothing to ask.
     """
-    return await _answered(_confirm(button_id, call), call, "button")
+    return await _answer(_confirm(button_id, call), call, "button")
 
 
 async def submit(form_id: str, values: Mapping[str, str], call: Call) -> Card:
@@ -101,7 +101,7 @@ async def submit(form_id: str, values: Mapping[str, str], call: Call) -> Card:
         call: Who hands it in, where, and with which services.
     """
     written = {name: clean(value, lines=True) for name, value in values.items()}
-    return await _answered(_submit(form_id, written, call), call, "form")
+    return await _answer(_submit(form_id, written, call), call, "form")
 
 
 def opens_form(button_id: str) -> bool:
@@ -110,7 +110,7 @@ def opens_form(button_id: str) -> bool:
     return button is not None and button.action.opens_form
 
 
-def _cleaned(call: Call) -> Call:
+def _clean_call(call: Call) -> Call:
     """Return a call whose text and options hold nothing that a chat may have let through."""
     options = {
         name: clean(value, lines=True) if isinstance(value, str) else value
@@ -300,14 +300,16 @@ async def _make_again(call: Call, job: Job, pressed: ButtonId) -> Result | Form:
         return await make_refusal_card(call, pressed.encode(), refusal, options={})
 
 
-async def _answered(answer: Awaitable[Result | Other], call: Call, what: str) -> Card | Other:
-    shown = await _caught(answer, call, what)
-    return await _with_news(shown, call) if isinstance(shown, Card) else shown
+async def _answer(answer: Awaitable[Result | Other], call: Call, what: str) -> Card | Other:
+    shown = await _answer_or_error(answer, call, what)
+    return await _add_forget_notice(shown, call) if isinstance(shown, Card) else shown
 
 
-async def _caught(answer: Awaitable[Result | Other], call: Call, what: str) -> Card | Other:
+async def _answer_or_error(
+    answer: Awaitable[Result | Other], call: Call, what: str
+) -> Card | Other:
     try:
-        return _shown(await answer, call)
+        return _to_card(await answer, call)
     except UserError as error:
         return make_error_card(error, call)
     except RushesError as error:
@@ -318,7 +320,7 @@ async def _caught(answer: Awaitable[Result | Other], call: Call, what: str) -> C
         return replies.error(RushesError("internal", job=bug_id), call.locale)
 
 
-async def _with_news(shown: Card, call: Call) -> Card:
+async def _add_forget_notice(shown: Card, call: Call) -> Card:
     """Add to a private answer that forget-me has ended, if no message could say so."""
     if not shown.private:
         return shown
@@ -331,7 +333,7 @@ async def _with_news(shown: Card, call: Call) -> Card:
     return replace(shown, lines=(*shown.lines, (text("forget.finished", call.locale),)))
 
 
-def _shown(result: Result | Other, call: Call) -> Card | Other:
+def _to_card(result: Result | Other, call: Call) -> Card | Other:
     """Return a result as the card that people see: the one place that makes them of results."""
     match result:
         case Accepted():

@@ -27,7 +27,7 @@ def read_arguments(call: Call, options: Iterable[Option]) -> dict[str, Value]:
         UserError: `value.*`, `command.incomplete` or `flag.unknown`.
     """
     known = tuple(options)
-    given = dict(call.options) if call.options else _typed(call.text, known)
+    given = dict(call.options) if call.options else _read_typed(call.text, known)
     values: dict[str, Value] = {}
     for option in known:
         if option.name in given and given[option.name] != "":
@@ -48,7 +48,7 @@ def incomplete_error(*missing: Option, after: str = "") -> UserError:
     return UserError("command.incomplete", command="…", words=" ".join(filter(None, words)))
 
 
-def _typed(text: str, options: tuple[Option, ...]) -> dict[str, Value]:
+def _read_typed(text: str, options: tuple[Option, ...]) -> dict[str, Value]:
     flags = {f"--{option.flag}": option for option in options if option.flag is not None}
     in_order = [option for option in options if option.flag is None]
     given: dict[str, Value] = {}

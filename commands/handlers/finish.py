@@ -48,8 +48,8 @@ async def finish_draft(call: Call, job: Job) -> Accepted:
     rules = await call.check_may_render()
     check_press(call.caller, job, rules)
     model = call.installation.model(job.spec.model)
-    job = await _made_draft(call, job)
-    full = apply_caps(_resolved(call, job, rules.layers()), call.caller, rules)
+    job = await _wait_for_draft(call, job)
+    full = apply_caps(_resolve_full_version(call, job, rules.layers()), call.caller, rules)
     spec = full.spec
     alike = all(getattr(spec, name) == getattr(job.spec, name) for name in _SHAPE)
     begins = (
@@ -67,7 +67,7 @@ async def finish_draft(call: Call, job: Job) -> Accepted:
     return await place_order(call, replace(full, spec=spec, origins=origins), rules, parent=job.id)
 
 
-async def _made_draft(call: Call, job: Job) -> Job:
+async def _wait_for_draft(call: Call, job: Job) -> Job:
     """Return a job that made a draft, once that is posted.
 
     Raises:
@@ -83,7 +83,7 @@ async def _made_draft(call: Call, job: Job) -> Job:
     return job
 
 
-def _resolved(call: Call, job: Job, preferences: tuple[Layer, ...]) -> Resolved:
+def _resolve_full_version(call: Call, job: Job, preferences: tuple[Layer, ...]) -> Resolved:
     """Return the draft's full version: what made it cheaper is resolved anew."""
     drafted = {name for name, origin in job.origins.items() if origin == FROM_DRAFT}
     left_out = {*drafted, DRAFT.name, IMAGE.name, LAST.name}

@@ -107,7 +107,7 @@ async def _resolve_request(
     required: Collection[str] = (),
 ) -> tuple[Resolved, Rules]:
     rules = await call.check_may_render()
-    prompt, asked = _prompted(call, fixed, needs_image=needs_image)
+    prompt, asked = _read_with_prompt(call, fixed, needs_image=needs_image)
     known = call.installation.options.by_name
     for name in fixed:
         if name in asked:
@@ -133,13 +133,15 @@ async def _resolve_request(
         offers = (
             changes
             for changes in refusal.offers
-            if _taken(changes, call, fixed, needs_image=needs_image)
+            if _takes_change(changes, call, fixed, needs_image=needs_image)
         )
         raise Refusal(refusal.code, *offers, **refusal.params) from refusal
     return resolved, rules
 
 
-def _taken(changes: Changes, call: Call, fixed: Mapping[str, Value], *, needs_image: bool) -> bool:
+def _takes_change(
+    changes: Changes, call: Call, fixed: Mapping[str, Value], *, needs_image: bool
+) -> bool:
     """Whether a command would take a change: not of what it sets itself, nor without its image."""
     if any(name in changes for name in fixed) or (needs_image and IMAGE.name in changes):
         return False
@@ -148,7 +150,7 @@ def _taken(changes: Changes, call: Call, fixed: Mapping[str, Value], *, needs_im
     return model is None or FRAME_COUNT.name not in fixed or model in makers
 
 
-def _prompted(
+def _read_with_prompt(
     call: Call, fixed: Mapping[str, Value], *, needs_image: bool
 ) -> tuple[str, dict[str, Value]]:
     """Return what was asked for; without a prompt, show how this command is used.

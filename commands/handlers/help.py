@@ -132,7 +132,7 @@ def manual(
     shown = installation.find_options(None if model is None else model.name).shown
     found = [shown.get(option.name) if option.name in here else option for option in options]
     return [
-        (usage(option), _explained(option, installation, model, taken, locale))
+        (usage(option), _explain_option(option, installation, model, taken, locale))
         for option in found
         if option is not None and option.name not in fixed and installation.offers(option)
     ]
@@ -151,7 +151,7 @@ def usage(option: Option) -> str:
     return f"--{option.flag}"
 
 
-def _explained(
+def _explain_option(
     option: Option,
     installation: Installation,
     model: Capabilities | None,

@@ -47,7 +47,9 @@ async def rewrite(call: Call, command: Command, job: Job) -> Card | Revised | No
     together = await call.jobs.together(job)
     if resolved.count != len(together):
         raise UserError("edit.count")
-    if not brings_image and _asked(resolved, job, known) == _asked(job, job, known):
+    if not brings_image and _comparable_request(resolved, job, known) == _comparable_request(
+        job, job, known
+    ):
         return None
     if any(each.state in WAITING for each in together):
         call.installation.check(resolved.spec)
@@ -57,7 +59,7 @@ async def rewrite(call: Call, command: Command, job: Job) -> Card | Revised | No
     return replies.note("edit.too_late", call.locale, job=job.id)
 
 
-def _asked(request: Resolved | Job, job: Job, known: OptionSet) -> dict[str, object]:
+def _comparable_request(request: Resolved | Job, job: Job, known: OptionSet) -> dict[str, object]:
     """Return the words and the typed options, apart from what was overruled for the job."""
     spec = request.spec
     ours = {name for name, origin in job.origins.items() if origin in _OVERRULED}

@@ -51,7 +51,7 @@ async def place_order(
             `AdvisedError` says what would be.
     """
     await _check_local_images(call, resolved.spec)
-    asked, resolved = resolved, _made_to_fit(call, resolved)
+    asked, resolved = resolved, _fit_memory(call, resolved)
     quota = await call.quota(rules)
     order = Order(
         spec=resolved.spec,
@@ -115,7 +115,7 @@ def _check_file(folder: str, typed: str) -> None:
         raise UserError("image.not_found", path=str(path))
 
 
-def _made_to_fit(call: Call, resolved: Resolved) -> Resolved:
+def _fit_memory(call: Call, resolved: Resolved) -> Resolved:
     """Return the render, or the largest like it that the GPU has the memory for.
 
     Raises:

@@ -50,15 +50,15 @@ _SHARED = re.compile(rf"(^|\s)--{SHARED.flag}(?=\s|$)")
 
 async def preset(call: Call) -> Card:
     """Save, use, show, list or delete presets."""
-    if (named := await _named_alone(call)) is not None:
-        return _shown(call, named)
-    given = _given(call)
+    if (named := await _find_bare_name(call)) is not None:
+        return _show(call, named)
+    given = _read_arguments(call)
     action, name = given.get("action", "list"), str(given.get(NAME.name, "")).casefold()
     flags = str(given.get(FLAGS.name, ""))
     if action not in {"save", "use"} and (flags or (action == "list" and name)):
         raise UserError("command.too_many_words", words=shorten(flags or name))
     if action == "list":
-        return await _listed(call)
+        return await _list_presets(call)
     if not name:
         raise incomplete_error(NAME, after=str(action))
     owner = EVERYBODY if given.get(SHARED.name) else call.caller.id
@@ -68,12 +68,12 @@ async def preset(call: Call) -> Card:
         case "delete":
             return await _delete(call, owner, name)
         case "show":
-            return _shown(call, await find(call, name))
+            return _show(call, await find(call, name))
         case _:
             return await _use(call, name, flags)
 
 
-async def _named_alone(call: Call) -> Preset | None:
+async def _find_bare_name(call: Call) -> Preset | None:
     """Return the preset whose name was typed and nothing else, unless that is an action."""
     word = call.text.strip().casefold()
     if call.options or not word or word in _ACTION.choices:
@@ -98,7 +98,7 @@ async def layers_of(call: Call, asked: Mapping[str, Value], rules: Rules) -> tup
     return (*rules.layers(), Layer(name=FROM_PRESET, values=values))
 
 
-def _given(call: Call) -> dict[str, Value]:
+def _read_arguments(call: Call) -> dict[str, Value]:
     """Return the arguments; the flags after `save NAME` and `use NAME` are kept as typed."""
     match = None if call.options else _FLAGGED.fullmatch(call.text.strip())
     if match is None:
@@ -128,7 +128,9 @@ async def _save(call: Call, owner: str, name: str, flags: str) -> Card:
     kept = Preset(owner=owner, name=name, options=options)
     if not await call.policy.presets.save(call.channel.tenant, kept, call.caller.requester):
         raise UserError("preset.too_many", limit=MAXIMUM_PRESETS)
-    return replies.note("preset.saved", call.locale, name=name, flags=_written(call, options))
+    return replies.note(
+        "preset.saved", call.locale, name=name, flags=_format_options(call, options)
+    )
 
 
 async def _use(call: Call, name: str, flags: str) -> Card:
@@ -154,7 +156,7 @@ async def _use(call: Call, name: str, flags: str) -> Card:
     ]
     await call.policy.settings.change(call.channel.tenant, changes, call.caller.requester)
     key = "preset.used_none" if name == NONE and not options else "preset.used"
-    used = replies.note(key, call.locale, name=name, flags=_written(call, options))
+    used = replies.note(key, call.locale, name=name, flags=_format_options(call, options))
     if found is not None and found.missing:
         missing = text("preset.missing", call.locale, options=_flags(found))
         used = replace(used, lines=(*used.lines, (missing,)))
@@ -178,7 +180,7 @@ async def _keep_before(call: Call, options: Mapping[str, Value]) -> bool:
     return True
 
 
-def _shown(call: Call, item: Preset) -> Card:
+def _show(call: Call, item: Preset) -> Card:
     """Show one preset: whose it is, its options, and how it is used."""
     known = call.installation.options.by_name
     values = [
@@ -214,7 +216,7 @@ async def _delete(call: Call, owner: str, name: str) -> Card:
     return replies.note("preset.deleted", call.locale, name=name)
 
 
-async def _listed(call: Call) -> Card:
+async def _list_presets(call: Call) -> Card:
     presets = await call.policy.presets.visible(call.channel.tenant, call.caller.id)
     if not presets:
         return replies.note("preset.none", call.locale)
@@ -224,7 +226,7 @@ async def _listed(call: Call) -> Card:
                 "info.line",
                 call.locale,
                 name=item.name,
-                value=f"{_written(call, item.options)} {_flags(item)}".strip(),
+                value=f"{_format_options(call, item.options)} {_flags(item)}".strip(),
                 origin=_origin(call, item),
             ),
         )
@@ -251,7 +253,7 @@ async def find(call: Call, name: str) -> Preset:
     raise Refusal("preset.mistyped", {PRESET.name: guess}, name=shorten(name), suggestion=guess)
 
 
-def _written(call: Call, options: Mapping[str, Value]) -> str:
+def _format_options(call: Call, options: Mapping[str, Value]) -> str:
     return render_options(options, call.installation.options)
 
 

@@ -73,7 +73,7 @@ async def my_data(call: Call) -> Card:
     presets = await call.policy.presets.visible(tenant, person)
     data = {
         "person": {"id": person, "name": call.caller.name, "tenant": tenant},
-        "jobs": [_told(job) for job in jobs],
+        "jobs": [_export_job(job) for job in jobs],
         "settings": await call.policy.settings.personal(tenant, person),
         "presets": {one.name: dict(one.options) for one in presets if one.owner == person},
     }
@@ -89,7 +89,7 @@ async def my_data(call: Call) -> Card:
     )
 
 
-def _told(job: Job) -> dict[str, Any]:
+def _export_job(job: Job) -> dict[str, Any]:
     """Return the stored data of a job, with the names of the database."""
     return {
         "id": job.id,

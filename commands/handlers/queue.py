@@ -82,13 +82,13 @@ def _standstill(jobs: Read) -> Iterator[str]:
 
 async def status(call: Call) -> Card:
     """Show the status of a job: the named one, or the caller's newest."""
-    job = await _named_or_newest(call)
+    job = await _find_named_or_newest(call)
     return job_status.status(call, *await job_status.of_card(call.jobs, job))
 
 
 async def show(call: Call) -> Card:
     """Post a finished job's file again, or show the progress of an unfinished one."""
-    job = await _named_or_newest(call)
+    job = await _find_named_or_newest(call)
     if job.state is not JobState.DONE or job.removed_at is not None:
         return job_status.status(call, *await job_status.of_card(call.jobs, job))
     file = call.jobs.files(job)
@@ -109,11 +109,11 @@ async def cancel(call: Call) -> Card:
         raise NotFound("job.none_waiting")
     asked = {job.card_of: job for job in reversed(own)}
     if len(asked) > 1:
-        return _which(call, dict(reversed(asked.items())))
+        return _ambiguous_error(call, dict(reversed(asked.items())))
     return await cancel_job(call, own[0])
 
 
-def _which(call: Call, asked: Mapping[str, Job]) -> Card:
+def _ambiguous_error(call: Call, asked: Mapping[str, Job]) -> Card:
     """Refuse to choose among several jobs: say how each is cancelled, by the id of its card."""
     card = replies.error(UserError("job.which"), call.locale)
     lines = [
@@ -218,7 +218,7 @@ def read_job_id(call: Call) -> str:
     return str(call.options.get(JOB.name, call.text)).strip().lstrip("#").upper()
 
 
-async def _named_or_newest(call: Call) -> Job:
+async def _find_named_or_newest(call: Call) -> Job:
     wanted = read_job_id(call)
     if wanted:
         return await call.job(wanted)
@@ -255,17 +255,17 @@ def _queue_line(call: Call, job: Job, *, hidden: bool) -> Line:
         else isolate_prompt(job.spec.own_words, LINE_LENGTH),
         name=isolate(job.requester.name),
     )
-    return _placed(call, job, line, named=not hidden)
+    return _add_place(call, job, line, named=not hidden)
 
 
 def _taken_line(call: Call, job: Job, *, named: bool) -> Line:
     """Show that a place is taken; `named` adds the id."""
     _, key, where = _standing(call, job)
     line = text(key, call.locale, **where)
-    return _placed(call, job, line, named=named)
+    return _add_place(call, job, line, named=named)
 
 
-def _placed(call: Call, job: Job, line: str, *, named: bool) -> Line:
+def _add_place(call: Call, job: Job, line: str, *, named: bool) -> Line:
     """Add where a job runs, if there are several slots, and its id."""
     slot = call.jobs.slot(job.id)
     where = [] if slot is None else [text("card.slot", call.locale, slot=slot)]

@@ -65,28 +65,28 @@ async def repeat_job(
             origins = {**origins, "seed": RANDOM, "loops": COMMAND}
         case _:
             pass
-    spec, origins = _changed(call, spec, origins)
+    spec, origins = _apply_changes(call, spec, origins)
     if prompt is not None and prompt != spec.own_words:
         spec = replace(spec, prompt=prompt, original=None)
         origins = {name: origin for name, origin in origins.items() if name != PROMPT.name}
     rules = await call.check_may_render()
     check_caps(spec, capabilities, call.caller, rules)
-    count = await _fruitless(call, job) if action is Action.RETRY else 1
+    count = await _count_repeats(call, job) if action is Action.RETRY else 1
     resolved = Resolved(spec=spec, origins=origins, capabilities=capabilities, count=count)
     if action is Action.EXTEND:
-        resolved = replace(resolved, spec=_inheriting(spec))
+        resolved = replace(resolved, spec=_inherit_references(spec))
         return await place_order(call, resolved, rules, parent=job.id)
     return await place_repeat(call, resolved, rules, job)
 
 
-async def _fruitless(call: Call, job: Job) -> int:
+async def _count_repeats(call: Call, job: Job) -> int:
     """Return how many jobs to repeat: the whole batch if none of it was made."""
     together = await call.jobs.together(job)
     made = any(each.state is JobState.DONE or not each.ended for each in together)
     return 1 if made or job.number != 1 else len(together)
 
 
-def _changed(call: Call, spec: Spec, origins: dict[str, str]) -> tuple[Spec, dict[str, str]]:
+def _apply_changes(call: Call, spec: Spec, origins: dict[str, str]) -> tuple[Spec, dict[str, str]]:
     """Return a spec with what the caller pressed after a refusal: sizes and lengths."""
     kinds = {RESOLUTION.name: Resolution, FRAME_COUNT.name: int, LOOPS.name: int}
     changes: dict[str, Any] = {
@@ -129,7 +129,7 @@ async def edit(
     resolved = apply_caps(resolve(prompt, layers, call.installation), call.caller, rules)
     resolved = replace(resolved, spec=carry_over(resolved.spec, job))
     if action is Action.REWORD:
-        resolved = _final(resolved, job)
+        resolved = _fix_words(resolved, job)
     call.installation.check(resolved.spec)
     if call.caller.owns(job) and job.state in WAITING:
         revised = await revise(call, job, resolved, rules)
@@ -178,7 +178,7 @@ async def revise(call: Call, job: Job, resolved: Resolved, rules: Rules) -> Revi
     return Revised(job=changed[0]) if changed else None
 
 
-def _final(resolved: Resolved, job: Job) -> Resolved:
+def _fix_words(resolved: Resolved, job: Job) -> Resolved:
     """Return the spec after a review: not refined again, with the original prompt kept."""
     spec = replace(resolved.spec, refine=False, original=job.spec.original)
     return replace(resolved, spec=spec, origins={**resolved.origins, REFINE.name: TYPED})
@@ -212,11 +212,11 @@ async def place_repeat(call: Call, resolved: Resolved, rules: Rules, job: Job) -
     started_from = (job.spec.image, job.spec.latents, *pictures)
     unprepared = any(isinstance(one, FromParent) for one in started_from)
     parent = job.parent if unprepared and job.parent is not None else job.id
-    repeated = replace(resolved, spec=_inheriting(resolved.spec))
+    repeated = replace(resolved, spec=_inherit_references(resolved.spec))
     return await place_order(call, repeated, rules, parent=parent)
 
 
-def _inheriting(spec: Spec) -> Spec:
+def _inherit_references(spec: Spec) -> Spec:
     return replace(
         spec,
         image=inherited(spec.image),

@@ -58,7 +58,7 @@ def parse(text: str, known: OptionSet, advised: OptionSet | None = None) -> Type
         UserError: `flag.*`, `value.*` or `prompt.*`.
     """
     pieces, options = _read(text, known, advised)
-    return Typed(prompt=_checked_prompt(pieces), options=options)
+    return Typed(prompt=_check_prompt(pieces), options=options)
 
 
 def parse_options(
@@ -99,12 +99,12 @@ def _read(
 
 def render_options(options: Mapping[str, Value], known: OptionSet) -> str:
     """Write flags that `parse_options` reads as `options`; what is not known is left out."""
-    return " ".join(_written_flags(options, known))
+    return " ".join(_write_flags(options, known))
 
 
 def render(typed: Typed, known: OptionSet) -> str:
     """Write a line that `parse` reads as `typed`: the prompt first, then the flags."""
-    flags = _written_flags(typed.options, known)
+    flags = _write_flags(typed.options, known)
     line = " ".join([typed.prompt, *flags])
     try:
         if parse(line, known) == typed:
@@ -161,7 +161,7 @@ class _Reader:
         error = UserError("flag.mistyped", flag=f"--{shorten(flag)}", suggestion=f"--{guess}")
         value = flag.partition(":")[2]  # --seed:7
         corrected = f"{guess} {value}" if value else guess
-        raise self._mistyped(error, self._position - len(flag), self._position, corrected)
+        raise self._correct(error, self._position - len(flag), self._position, corrected)
 
     def _check_other_words(self, flag: str, guess: str | None) -> None:
         """Refuse a flag of a plugin that is not installed, or of another tool.
@@ -205,7 +205,7 @@ class _Reader:
             closed = quotes.find_closing_quote(self._text, start)
             if closed is not None:
                 self._position = closed + 1
-                with self._correcting(start, closed + 1):
+                with self._offer_correction(start, closed + 1):
                     return self._accept_text(option, self._text[start + 1 : closed])
             if self._text[start] in quotes.DOUBLE:
                 raise UserError("value.unclosed_quote", option=label(option))
@@ -215,7 +215,7 @@ class _Reader:
             case Kind.TEXT:
                 return self._accept_text(option, self._text[start : self._end_before_flag()])
             case _:
-                with self._correcting(start, self._end_word()):
+                with self._offer_correction(start, self._end_word()):
                     return self._accept(option, self._text[start : self._position])
 
     def _accept(self, option: Option, text: str) -> Value:
@@ -245,20 +245,20 @@ class _Reader:
                 break
         else:
             run, guess = runs[0], closest(runs[0], named)
-        with self._correcting(start, start + len(run)):
+        with self._offer_correction(start, start + len(run)):
             raise not_a_choice(advised, run, guess)
 
     @contextlib.contextmanager
-    def _correcting(self, start: int, end: int) -> Iterator[None]:
+    def _offer_correction(self, start: int, end: int) -> Iterator[None]:
         """Say how the text reads with the suggested value, where one in this place is wrong."""
         try:
             yield
         except UserError as error:
             if error.code != "value.mistyped":
                 raise
-            raise self._mistyped(error, start, end, error.params["suggestion"]) from error
+            raise self._correct(error, start, end, error.params["suggestion"]) from error
 
-    def _mistyped(self, error: UserError, start: int, end: int, corrected: str) -> Mistyped:
+    def _correct(self, error: UserError, start: int, end: int, corrected: str) -> Mistyped:
         return Mistyped(error, f"{self._text[:start]}{corrected}{self._text[end:]}")
 
     def _end_word(self) -> int:
@@ -294,7 +294,7 @@ def check_no_pictures(typed: Iterable[str], known: OptionSet) -> None:
             raise UserError("image.not_by_flag", option=label(known.by_name[name]))
 
 
-def _checked_prompt(pieces: list[str]) -> str:
+def _check_prompt(pieces: list[str]) -> str:
     prompt = " ".join(" ".join(pieces).split())
     if is_blank(prompt):
         raise UserError("prompt.empty")
@@ -303,15 +303,15 @@ def _checked_prompt(pieces: list[str]) -> str:
     return prompt
 
 
-def _written_flags(options: Mapping[str, Value], known: OptionSet) -> list[str]:
+def _write_flags(options: Mapping[str, Value], known: OptionSet) -> list[str]:
     return [
-        _written_flag(known.by_name[name], value)
+        _write_flag(known.by_name[name], value)
         for name, value in options.items()
         if name in known.by_name and value != ""
     ]
 
 
-def _written_flag(option: Option, value: Value) -> str:
+def _write_flag(option: Option, value: Value) -> str:
     match option.kind:
         case Kind.FLAG:
             return f"--{option.flag}" if value else f"--{NO}{option.flag}"
@@ -320,11 +320,11 @@ def _written_flag(option: Option, value: Value) -> str:
         case Kind.TEXT | Kind.IMAGE | Kind.MODEL:
             return f"--{option.flag} {quotes.quote(str(value))}"
         case Kind.NUMBER:
-            return f"--{option.flag} {_written_number(float(value))}"
+            return f"--{option.flag} {_write_number(float(value))}"
         case _:
             return f"--{option.flag} {value}"
 
 
-def _written_number(value: float) -> str:
+def _write_number(value: float) -> str:
     """Return the shortest digits that read back as the same number, without an exponent."""
     return format(Decimal(repr(value)), "f")

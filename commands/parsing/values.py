@@ -145,7 +145,7 @@ def not_a_choice(option: Option, typed: str, guess: str | None) -> UserError:
 
 
 def _choice(option: Option, raw: Value) -> str:
-    typed = _typed(raw)
+    typed = _to_text(raw)
     wanted = fold(typed)
     legal = [str(choice) for choice in option.choices]
     for choice in legal:
@@ -154,13 +154,13 @@ def _choice(option: Option, raw: Value) -> str:
     raise not_a_choice(option, typed, closest(typed, legal))
 
 
-def _typed(raw: Value) -> str:
+def _to_text(raw: Value) -> str:
     """Return a value as programs and people write it."""
     return str(raw).lower() if isinstance(raw, bool) else str(raw).strip()
 
 
 def _integer(option: Option, raw: Value) -> int:
-    text = _typed(raw)
+    text = _to_text(raw)
     _check_size(option, raw, text, "value.not_whole")
     if isinstance(raw, float) and raw.is_integer():  # JSON knows one kind of number
         text = str(int(raw))
@@ -176,7 +176,7 @@ def _integer(option: Option, raw: Value) -> int:
 
 
 def _number(option: Option, raw: Value) -> float:
-    text = _typed(raw)
+    text = _to_text(raw)
     _check_size(option, raw, text, "value.not_a_number")
     if isinstance(raw, float) and math.isfinite(raw):
         value = raw

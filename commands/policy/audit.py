@@ -49,8 +49,8 @@ class Audit:
                 scope=row["scope"],
                 subject=row["subject"],
                 key=row["key"],
-                before=_loaded(row["before"]),
-                after=_loaded(row["after"]),
+                before=_load(row["before"]),
+                after=_load(row["after"]),
             )
             for row in rows
         ]
@@ -78,17 +78,17 @@ async def record(connection: aiosqlite.Connection, entry: Entry) -> None:
             entry.scope,
             entry.subject,
             entry.key,
-            _dumped(entry.before),
-            _dumped(entry.after),
+            _dump(entry.before),
+            _dump(entry.after),
         ),
     )
 
 
-def _dumped(value: Any) -> str | None:
+def _dump(value: Any) -> str | None:
     return None if value is None else json.dumps(value)
 
 
-def _loaded(value: str | None) -> Any:
+def _load(value: str | None) -> Any:
     """Return what was written; what cannot be read any more is nothing."""
     try:
         return None if value is None else json.loads(value)

@@ -101,13 +101,13 @@ class ErasureStore:
         found = []
         for row in rows:
             try:
-                found.append(_decoded(row))
+                found.append(_decode(row))
             except (ValueError, TypeError) as error:  # damaged: nobody can be told
                 _log.warning("erasure.unreadable", error=type(error).__name__)
         return found
 
 
-def _decoded(row: aiosqlite.Row) -> Erasure:
+def _decode(row: aiosqlite.Row) -> Erasure:
     return Erasure(
         id=row["id"],
         tenant=row["tenant"],

@@ -81,7 +81,7 @@ class PresetStore:
             Preset(
                 owner=row["owner"],
                 name=row["name"],
-                options=self._restored(row["options"]),
+                options=self._restore(row["options"]),
                 missing=self._missing(row["options"]),
             )
             for row in rows
@@ -123,7 +123,7 @@ class PresetStore:
             after=after,
         )
 
-    def _restored(self, stored: str) -> dict[str, Value]:
+    def _restore(self, stored: str) -> dict[str, Value]:
         """Return the options of a stored preset, without those that mean nothing any more."""
         try:
             return restore_options(json.loads(stored), self._known)
@@ -145,4 +145,4 @@ class PresetStore:
             "SELECT options FROM presets WHERE tenant = ? AND owner = ? AND name = ?",
             (tenant, owner, name),
         )
-        return next((self._restored(row["options"]) for row in rows), None)
+        return next((self._restore(row["options"]) for row in rows), None)

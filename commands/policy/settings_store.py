@@ -56,7 +56,7 @@ class SettingsStore:
 
     async def rules(self, tenant: str, *, channel: str, person: str) -> Rules:
         """Return the settings in force for a person in a channel, all returned changes included."""
-        kept = await self._kept(tenant)
+        kept = await self._load_tenant(tenant)
         return Rules(
             guild=kept.get((Scope.GUILD, ""), {}),
             channel=kept.get((Scope.CHANNEL, channel), {}),
@@ -137,7 +137,7 @@ class SettingsStore:
             )
             await record(connection, entry)
 
-    async def _kept(self, tenant: str) -> _Kept:
+    async def _load_tenant(self, tenant: str) -> _Kept:
         cached = self._cache.setdefault(tenant, _Cached())
         if cached.kept is not None:
             return cached.kept
@@ -156,20 +156,20 @@ class SettingsStore:
                     "value",
                     self._clock.now(),
                 )
-        kept = self._sorted(sound)
+        kept = self._group_by_scope(sound)
         # What was read while somebody changed it may already be old: it serves this call only.
         if generation == cached.generation:
             cached.kept = kept
         return kept
 
-    def _sorted(self, rows: Iterable[aiosqlite.Row]) -> _Kept:
+    def _group_by_scope(self, rows: Iterable[aiosqlite.Row]) -> _Kept:
         """Sort rows by whom they are for, without what this version or its models do not know."""
         kept: _Kept = {}
         for row in rows:
             setting, scope = self._known.by_key.get(row["key"]), Scope(row["scope"])
             value = None
             if setting is not None and scope in setting.scopes:
-                value = _restored(setting, json.loads(row["value"]))
+                value = _restore(setting, json.loads(row["value"]))
             if setting is None or value is None:
                 _log.warning("setting.ignored", key=row["key"])
                 continue
@@ -193,7 +193,7 @@ def _is_readable(row: aiosqlite.Row) -> bool:
     return _is_json(row["value"]) and not any(isinstance(value, UndecodableText) for value in row)
 
 
-def _restored(setting: Setting, value: Stored) -> Stored | None:
+def _restore(setting: Setting, value: Stored) -> Stored | None:
     try:
         return restore_setting(setting, value)
     except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError):

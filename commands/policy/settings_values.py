@@ -106,11 +106,11 @@ def restore_setting(setting: Setting, stored: Any) -> Stored | None:
             case Shape.ZONE:
                 return _zone(stored) if isinstance(stored, str) else None
             case Shape.VALUE:
-                return _restored_value(setting.option, stored)
+                return _restore_value(setting.option, stored)
             case Shape.NAMES:
-                return _restored_names(setting, stored)
+                return _restore_names(setting, stored)
             case Shape.AMOUNTS:
-                return _restored_amounts(setting, stored)
+                return _restore_amounts(setting, stored)
     except UserError:
         return None
 
@@ -131,7 +131,7 @@ _WRITTEN = frozenset({Kind.TEXT, Kind.CHOICE, Kind.MODEL, Kind.IMAGE})
 """Kinds of values that are kept as text; all others are not."""
 
 
-def _restored_value(option: Option, stored: Any) -> Value | None:
+def _restore_value(option: Option, stored: Any) -> Value | None:
     if isinstance(stored, str) is not (option.kind in _WRITTEN):
         return None
     if not isinstance(stored, str | int | float):
@@ -141,19 +141,19 @@ def _restored_value(option: Option, stored: Any) -> Value | None:
     return value
 
 
-def _restored_names(setting: Setting, stored: Any) -> list[str] | None:
+def _restore_names(setting: Setting, stored: Any) -> list[str] | None:
     if not isinstance(stored, list) or not all(isinstance(name, str) for name in stored):
         return None
     _check_names(setting, stored)
     return stored
 
 
-def _restored_amounts(setting: Setting, stored: Any) -> dict[str, int | None] | None:
+def _restore_amounts(setting: Setting, stored: Any) -> dict[str, int | None] | None:
     if not isinstance(stored, dict):
         return None
     _check_names(setting, list(stored), limit=None)  # the operator's own list is long
     found = {
-        name: None if amount is None else _restored_value(setting.option, amount)
+        name: None if amount is None else _restore_value(setting.option, amount)
         for name, amount in stored.items()
     }
     if any(found[name] is None for name, amount in stored.items() if amount is not None):

@@ -102,7 +102,7 @@ def sheet(jobs: Sequence[Job], file: Path, locale: str) -> Card:
     return Card(
         kind=CardKind.CLIP,
         title="" if flagged else summary.isolate_prompt(jobs[0].spec.own_words, cards.TITLE_LENGTH),
-        lines=tuple((_named(job, locale),) for job in made),
+        lines=tuple((_part_name(job, locale),) for job in made),
         attachment=Attachment(
             path=file, name=sheet_name(jobs), description=summary.description(jobs[0], locale)
         ),
@@ -186,7 +186,7 @@ def _part(
     if job.spec.own_words != titled.spec.own_words and not _hidden(job) and not _hidden(titled):
         words.append(summary.isolate_prompt(job.spec.own_words, WORDS_LENGTH))
     state = [] if alike else [_state(job, standing, locale, capabilities)]
-    return summary.join_facts([_named(job, locale), *words, *state], locale)
+    return summary.join_facts([_part_name(job, locale), *words, *state], locale)
 
 
 def _hidden(job: Job) -> bool:
@@ -194,7 +194,7 @@ def _hidden(job: Job) -> bool:
     return job.failure is not None and job.failure.code == "safety.prompt"
 
 
-def _named(job: Job, locale: str) -> str:
+def _part_name(job: Job, locale: str) -> str:
     return text("card.part", locale, number=job.number, seed=job.spec.seed)
 
 

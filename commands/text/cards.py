@@ -291,10 +291,10 @@ def stage(
 
 def ready_at(job: Job, at: float, locale: str) -> Line:
     """Return when a job will be ready, as clock time."""
-    return parts("card.ready", locale, ready=_rounded(job, at))
+    return parts("card.ready", locale, ready=_round_seconds(job, at))
 
 
-def _rounded(job: Job, at: float) -> Instant:
+def _round_seconds(job: Job, at: float) -> Instant:
     """Return a time to a quarter of a minute, so that a card changes only if people see it."""
     return _instant(job, round(at / READY_SECONDS) * READY_SECONDS)
 

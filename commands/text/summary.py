@@ -21,7 +21,12 @@ DESCRIPTION_LENGTH = 1000
 def facts(spec: Spec, locale: str, capabilities: Capabilities | None, *, seed: bool = True) -> str:
     """Sum up a spec: `720p · 16:9 · 97 frames (4.0 s) · motion fair · seed 48151623`."""
     shown = [text("facts.draft", locale)] if spec.draft else []
-    shown += [str(spec.resolution), str(spec.aspect), _length(spec, locale), *_added(spec, locale)]
+    shown += [
+        str(spec.resolution),
+        str(spec.aspect),
+        _length(spec, locale),
+        *_added_length(spec, locale),
+    ]
     if spec.mode is not Mode.TEXT_TO_IMAGE and spec.loops > 1:
         shown.append(text("facts.loops", locale, count=spec.loops))
     shown += [*_own(spec, locale, capabilities), *_effects(spec, locale)]
@@ -38,7 +43,7 @@ def clip_facts(job: Job, locale: str, capabilities: Capabilities | None) -> str:
     if job.spec.mode is not Mode.TEXT_TO_IMAGE:
         shown.append(text("unit.frames", locale, count=frames))
     shown += [
-        *_added(job.spec, locale),
+        *_added_length(job.spec, locale),
         *_effects(job.spec, locale),
         text("facts.seed", locale, seed=job.spec.seed),
         capabilities.title if capabilities else job.spec.model,
@@ -51,7 +56,7 @@ def whole(spec: Spec, locale: str) -> str | None:
     """Say how long a clip of several passes is in all; None where one pass is the whole clip."""
     if spec.total_frames == spec.frames:
         return None
-    return join_facts([_length(spec, locale), *_added(spec, locale)], locale)
+    return join_facts([_length(spec, locale), *_added_length(spec, locale)], locale)
 
 
 def isolate_prompt(prompt: str, length: int) -> str:
@@ -115,7 +120,7 @@ def _effects(spec: Spec, locale: str) -> Iterator[str]:
         yield name if value is True else text("facts.option", locale, name=name, value=str(value))
 
 
-def _added(spec: Spec, locale: str) -> list[str]:
+def _added_length(spec: Spec, locale: str) -> list[str]:
     """Say how much of a clip is new, if it goes on from another one."""
     if not spec.after_frames:
         return []

@@ -102,7 +102,7 @@ async def _about_person(call: Call, rules: Rules, typed: str, since: float) -> l
         here = await people.resolve_person(call, typed, {people.HERE_FLAG.name: True})
         usage = await call.jobs.usage(call.channel.tenant, here.person, since=since)
         spent, reserved = usage.requester_spent, usage.requester_reserved
-        lines.append(_used_line(call, "quota.person", here.person, spent, reserved))
+        lines.append(_spent_line(call, "quota.person", here.person, spent, reserved))
         own: Mapping[str, int | None] = rules.value(QUOTA_PEOPLE) or {}
         if here.person in own:
             lines.append(_set_line(call, here, own[here.person]))
@@ -118,7 +118,7 @@ async def _about_person(call: Call, rules: Rules, typed: str, since: float) -> l
             call.channel.tenant, "", since=day, person=wide.person, person_since=day
         )
         spent, reserved = usage.person_spent, usage.person_reserved
-        lines.append(_used_line(call, "quota.person_everywhere", wide.person, spent, reserved))
+        lines.append(_spent_line(call, "quota.person_everywhere", wide.person, spent, reserved))
         everywhere = await call.policy.settings.rules(EVERYWHERE, channel="", person="")
         amounts: Mapping[str, int | None] = everywhere.value(QUOTA_PEOPLE) or {}
         lines.append(_set_line(call, wide, amounts.get(wide.person)))
@@ -182,7 +182,7 @@ def _set_line(call: Call, whom: Named, amount: int | str | None) -> Line:
     return (text(key, call.locale, person=whom.person, amount=amount),)
 
 
-def _used_line(call: Call, key: str, person: str, spent: int, reserved: int) -> Line:
+def _spent_line(call: Call, key: str, person: str, spent: int, reserved: int) -> Line:
     used, waiting = _seconds(spent), _seconds(reserved)
     return (text(key, call.locale, person=person, used=used, reserved=waiting),)
 

@@ -70,7 +70,7 @@ def _arguments(call: Call, options: tuple[Option, ...]) -> dict[str, Value]:
             return read_arguments(call, options)
         valued = any(not word.startswith("--") for word in rest.split())
         call = replace(call, text=f"{'set' if valued else 'show'} {call.text}")
-    return {**read_arguments(call, options), **_offered(call)}
+    return {**read_arguments(call, options), **_read_offers(call)}
 
 
 def _is_key(typed: str, known: SettingSet) -> bool:
@@ -84,7 +84,7 @@ def _is_key(typed: str, known: SettingSet) -> bool:
     return True
 
 
-def _offered(call: Call) -> dict[str, Value]:
+def _read_offers(call: Call) -> dict[str, Value]:
     return {name: value for name, value in call.changes.items() if value is not None}
 
 

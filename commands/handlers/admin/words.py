@@ -42,10 +42,10 @@ async def words(call: Call) -> Card:
                 raise NotFound("words.not_there", word=shorten(typed))
             return replies.note("words.removed", call.locale, word=word)
         case _:
-            return await _listed(call)
+            return await _list_words(call)
 
 
-async def _listed(call: Call) -> Card:
+async def _list_words(call: Call) -> Card:
     forbidden = await call.policy.words.of(call.channel.tenant)
     if not forbidden:
         return replies.note("words.none", call.locale)
