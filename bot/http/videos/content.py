@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 from email.utils import formatdate
 from enum import StrEnum
 from http import HTTPStatus
+from io import BufferedReader
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
@@ -151,10 +152,39 @@ class _File(web.FileResponse):
         super().__init__(file, headers=headers)
         self._job = job
         self._locale = locale
+        self._opened: BufferedReader | None = None
+        """Until aiohttp sends it, and closes it then."""
+        self._left = False
+        """Whether the client left before that."""
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         """Send the file, unless it was sent: aiohttp asks for each answer once more."""
-        return None if self.prepared else await super().prepare(request)
+        if self.prepared:
+            return None
+        try:
+            return await super().prepare(request)
+        except asyncio.CancelledError:
+            self._left = True
+            self._close_unsent()
+            raise
+
+    def _make_response(self, request: web.BaseRequest, accept_encoding: str) -> Any:
+        """Open the file, in a thread: nothing else closes it if the client leaves meanwhile."""
+        result = super()._make_response(request, accept_encoding)
+        self._opened = result[1]
+        if self._left:
+            self._close_unsent()
+        return result
+
+    async def _prepare_open_file(
+        self, request: web.BaseRequest, fobj: BufferedReader, *found: Any
+    ) -> AbstractStreamWriter | None:
+        self._opened = None
+        return await super()._prepare_open_file(request, fobj, *found)
+
+    def _close_unsent(self) -> None:
+        if self._opened is not None:
+            self._opened.close()
 
     async def _start(self, request: web.BaseRequest) -> AbstractStreamWriter:
         """Send the headers, and the error if there is one."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from types import SimpleNamespace
 
 import pytest
+from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
 from bot.http.videos.content import Content, Variant
@@ -49,3 +52,43 @@ async def test_a_file_that_goes_before_it_is_read_has_expired(tmp_path, monkeypa
     }
     with pytest.raises(UserError, match=r"job\.files_expired"):
         await asks[read]()
+
+
+@pytest.mark.parametrize("moment", ["while it is opened", "once it is open"])
+async def test_a_file_is_closed_if_the_client_leaves_before_it_is_sent(
+    tmp_path, monkeypatch, moment
+):
+    clip = tmp_path / "clip.mp4"
+    clip.write_bytes(b"clip")
+    content = Content(SimpleNamespace())
+
+    async def file(*_):
+        return clip
+
+    monkeypatch.setattr(content, "file", file)
+    opening, gone = threading.Event(), threading.Event()
+    opened = []
+    make = web.FileResponse._make_response
+
+    def make_response(*arguments):
+        if moment == "while it is opened":
+            opening.set()
+            assert gone.wait(180)
+        result = make(*arguments)
+        opened.append(result[1])
+        opening.set()
+        return result
+
+    monkeypatch.setattr(web.FileResponse, "_make_response", make_response)
+    job, call = SimpleNamespace(id="ABC"), SimpleNamespace(locale="en")
+    request = make_mocked_request("GET", "/")
+    response = await content.response(request, call, job, Variant.VIDEO)
+    sending = asyncio.create_task(response.prepare(request))
+    await asyncio.sleep(0)  # it asks a thread; the loop hears nothing of it before it is cancelled
+    assert opening.wait(180)
+    sending.cancel()
+    gone.set()
+    with pytest.raises(asyncio.CancelledError):
+        await sending
+    await asyncio.get_running_loop().shutdown_default_executor()
+    assert [file.closed for file in opened] == [True]
