@@ -44,8 +44,6 @@ from inference.proxies import check_proxies
 from inference.tasks import running
 from inference.workers.media.process import MediaProcess
 
-SECONDS_PER_DAY = 86_400.0
-
 _log = structlog.get_logger(__name__)
 
 
@@ -103,7 +101,7 @@ async def open_app(config: Config) -> AsyncIterator[App]:
                 limits=_limits(config),
                 weights=config.queue.weights,
                 watermark=factories.watermark(config),
-                files_seconds=config.retention.files_days * SECONDS_PER_DAY,
+                files_seconds=config.retention.files_seconds,
                 assistant=assistant,
                 assistant_calls_per_hour=config.assistant.calls_per_hour,
                 guard=guard,

@@ -62,7 +62,9 @@ async def chat(config: Config, speaker: Speaker, *, wait: bool) -> int:
         installation = factories.described(config)
         commands = Registry.load(factories.load_plugins(config)).commands(installation.options)
         conversation = Conversation(server, speaker, console, zone)
-        conversation.complete(CommandCompleter(commands, installation, conversation.words))
+        conversation.prompt.completer = CommandCompleter(
+            commands, installation, lambda: conversation.words
+        )
         await conversation.run()
         return 0
 
@@ -87,8 +89,9 @@ class Conversation:
         self._console = console
         self._zone = zone
         self._queue: tuple[Card, ...] = ()
-        self._words = Words()
-        self._prompt: PromptSession[str] = PromptSession(
+        self.words = Words()
+        """Names that completion offers, as they are now."""
+        self.prompt: PromptSession[str] = PromptSession(
             message=self._message,
             bottom_toolbar=self._toolbar,
             complete_while_typing=True,
@@ -98,14 +101,6 @@ class Conversation:
             key_bindings=_keys(),
             color_depth=ColorDepth.DEPTH_1_BIT if os.environ.get("NO_COLOR") else None,
         )
-
-    def words(self) -> Words:
-        """Return the words that completion offers."""
-        return self._words
-
-    def complete(self, completer: CommandCompleter) -> None:
-        """Return the completions of the text before the cursor."""
-        self._prompt.completer = completer
 
     async def run(self) -> None:
         """Read and run lines until `/quit` or the end of input.
@@ -138,10 +133,10 @@ class Conversation:
             tasks.start(self._follow(), name="chat-events")
             while self._session.speaker.guild == guild:
                 with contextlib.suppress(UserError):  # an older version lacks them
-                    self._words = await self._server.client.words(self._session.speaker)
+                    self.words = await self._server.client.words(self._session.speaker)
                 if self._unanswered is None:
                     try:
-                        line = await self._prompt.prompt_async(
+                        line = await self.prompt.prompt_async(
                             default=self._prefilled, pre_run=self._select
                         )
                     except KeyboardInterrupt:
@@ -150,7 +145,7 @@ class Conversation:
                     except EOFError:
                         return False
                     except asyncio.CancelledError:
-                        self._prefilled = self._prompt.default_buffer.text
+                        self._prefilled = self.prompt.default_buffer.text
                         raise
                     finally:
                         self._selected = False
@@ -177,13 +172,13 @@ class Conversation:
             match event:
                 case QueueChanged(cards=cards):
                     self._queue = cards
-                    self._prompt.app.invalidate()
+                    self.prompt.app.invalidate()
                 case Posted() if _newsworthy(event):
                     self._show(event.card)
 
     def _select(self) -> None:
         """Select what the input opens with, as Shift and an arrow key would."""
-        buffer = self._prompt.default_buffer
+        buffer = self.prompt.default_buffer
         if self._selected and buffer.text:
             buffer.cursor_position = 0
             buffer.start_selection()
@@ -207,7 +202,7 @@ class Conversation:
         return FormattedText([("class:speaker", f"{speaker.name}@{speaker.guild}"), ("", " > ")])
 
     def _toolbar(self) -> str:
-        size = self._prompt.app.output.get_size()
+        size = self.prompt.app.output.get_size()
         if not self._queue:
             return " " + text("chat.idle", self._session.speaker.language)
         return toolbar(self._queue, zone=self._zone, columns=size.columns, rows=TOOLBAR_ROWS)

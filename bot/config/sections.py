@@ -297,6 +297,11 @@ class RetentionSection(Section):
 
     files_days: Days = 30.0
 
+    @property
+    def files_seconds(self) -> float:
+        """The same in seconds."""
+        return self.files_days * 86_400
+
 
 class BackupSection(Section):
     """Daily backups of the database."""

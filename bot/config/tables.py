@@ -19,6 +19,7 @@ from bot.config.sections import Config, ModelsSection, PluginsSection, TablesSec
 from bot.config.validation_errors import (
     Location,
     Mistake,
+    dotted,
     explain,
     known_keys,
     not_table,
@@ -76,7 +77,7 @@ def without_mistakes(config: Config, checked: Checked | None = None) -> Config:
         checked: What was found wrong with it; None looks.
     """
     while True:
-        checked = checked or check_tables(config.models, config.plugins, _dotted)
+        checked = checked or check_tables(config.models, config.plugins, dotted)
         if not checked.mistakes:
             return config
         sections = {one.SECTION: _written(one) for one in (config.models, config.plugins)}
@@ -117,10 +118,6 @@ def _with_known_names(written: dict[str, Any], plugins: Plugins) -> dict[str, An
     if written.get("default") in ModelsSection(**kept).installed:
         kept["default"] = written["default"]
     return kept
-
-
-def _dotted(location: Location) -> str:
-    return ".".join(map(str, location))
 
 
 def _check_plugins(section: PluginsSection, where: Where) -> tuple[Plugins, list[Mistake]]:
@@ -198,7 +195,7 @@ def _repeated(installed: list[str], where: Where) -> Iterator[Mistake]:
             problem = f"the name {first} is there twice"
         else:
             continue
-        params = {"where": where(_INSTALLED), "key": _dotted(_INSTALLED), "problem": problem}
+        params = {"where": where(_INSTALLED), "key": dotted(_INSTALLED), "problem": problem}
         yield _INSTALLED, UserError("config.wrong_type", **params)
 
 
@@ -226,7 +223,7 @@ def _check_table(models: Models, name: str, where: Where) -> Iterator[Mistake]:
             if error.code in {"model.no_revision", "model.bad_revision"}:
                 blamed = str(error.params["key"])
             at = location if blamed is None else (*location, blamed)
-            params = {"where": where(at), "key": _dotted(at), "problem": error}
+            params = {"where": where(at), "key": dotted(at), "problem": error}
             yield at, UserError("config.model", **params)
 
 

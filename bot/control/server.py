@@ -36,7 +36,6 @@ from bot.control.events import EventStream
 from bot.control.job_report import job_report, posted_file
 from bot.control.socket_path import SOCKET_NAME, short_socket_path
 from bot.http.mcp.tools import Tools, Visit
-from bot.http.platform import SECONDS_PER_DAY
 from bot.http.shutdown import Shutdown
 from bot.network.http_connection import connections
 from bot.readiness import lasting, unready
@@ -146,7 +145,7 @@ class _Control:
         self._app = app
         self._jobs = app.core.jobs
         self._clock = SystemClock()
-        files_seconds = app.config.retention.files_days * SECONDS_PER_DAY
+        files_seconds = app.config.retention.files_seconds
         self._shutdown = Shutdown()
         self._tools = Tools(app.services, files_seconds=files_seconds, shutdown=self._shutdown)
         self._stopping = asyncio.Event()

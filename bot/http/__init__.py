@@ -13,5 +13,5 @@ def make(config: Config) -> Platform:
     return HttpPlatform(
         config.http,
         data_directory=config.bot.data_dir,
-        files_days=config.retention.files_days,
+        files_seconds=config.retention.files_seconds,
     )

@@ -25,26 +25,24 @@ from inference.loops import survive
 ANY_SIZE = 1 << 50
 """Bytes: a file is streamed from the disk."""
 
-SECONDS_PER_DAY = 86_400.0
-
 
 class HttpPlatform:
     """Serves the API, and marks the messages of its jobs as delivered."""
 
     name = NAME
 
-    def __init__(self, section: HttpSection, *, data_directory: Path, files_days: float) -> None:
+    def __init__(self, section: HttpSection, *, data_directory: Path, files_seconds: float) -> None:
         """Prepare; `run` listens.
 
         Args:
             section: Where to listen.
             data_directory: Uploads wait in a folder of it.
-            files_days: How long finished files are kept.
+            files_seconds: How long finished files are kept.
         """
         self._section = section
         self._webhooks = Webhooks(section, SystemClock())
         self._services: Services | None = None
-        self._files_seconds = files_days * SECONDS_PER_DAY
+        self._files_seconds = files_seconds
         self.images = Uploads(data_directory / "uploads")
         self.connected = False
         self.port = section.port

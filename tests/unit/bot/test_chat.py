@@ -72,7 +72,7 @@ class Keyboard:
 
     @property
     def _prompt(self):
-        return self._chat._prompt
+        return self._chat.prompt
 
 
 @pytest.fixture
