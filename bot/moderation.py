@@ -23,10 +23,7 @@ ModeratorFactory = Callable[[Config, MediaProcess], AbstractAsyncContextManager[
 
 @contextlib.asynccontextmanager
 async def moderation(
-    config: Config,
-    media: MediaProcess,
-    clock: Clock,
-    known: Mapping[str, ModeratorFactory],
+    config: Config, media: MediaProcess, clock: Clock, known: Mapping[str, ModeratorFactory]
 ) -> AsyncIterator[Callable[[Database], Guard]]:
     """Yield the factory of the moderation guard, which needs the open database.
 

@@ -9,10 +9,7 @@ import aiosqlite
 
 from bot.platform import Services
 from commands.options import IMAGE
-from commands.specs.layers import (
-    COMMAND,
-    Layer,
-)
+from commands.specs.layers import COMMAND, Layer
 from commands.specs.resolve import resolve
 from commands.text.messages import error_text, text
 from inference.domain.capabilities import Capabilities

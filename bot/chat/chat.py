@@ -72,13 +72,7 @@ async def chat(config: Config, speaker: Speaker, *, wait: bool) -> int:
 class Conversation:
     """The interactive chat."""
 
-    def __init__(
-        self,
-        server: Server,
-        speaker: Speaker,
-        console: Console,
-        zone: tzinfo,
-    ) -> None:
+    def __init__(self, server: Server, speaker: Speaker, console: Console, zone: tzinfo) -> None:
         self._server = server
         self._session = Session(server.client, speaker)
         self._prefilled = ""

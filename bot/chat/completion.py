@@ -34,10 +34,7 @@ class CommandCompleter(Completer):
     """
 
     def __init__(
-        self,
-        commands: CommandSet,
-        installation: Installation,
-        words: Callable[[], Words] = Words,
+        self, commands: CommandSet, installation: Installation, words: Callable[[], Words] = Words
     ) -> None:
         self._installation = installation
         self._known = commands
@@ -47,9 +44,7 @@ class CommandCompleter(Completer):
         self._paths = PathCompleter(file_filter=_is_shown, expanduser=True)
 
     def get_completions(
-        self,
-        document: Document,
-        complete_event: CompleteEvent,
+        self, document: Document, complete_event: CompleteEvent
     ) -> Iterable[Completion]:
         """Yield completions; options are those of the model that the line names."""
         line = document.text_before_cursor

@@ -75,10 +75,7 @@ class Server:
 @contextlib.asynccontextmanager
 async def serving(config: Config) -> AsyncIterator[Server]:
     """Yield the process that serves a config's folder: this one, if no other does."""
-    async with (
-        connect(config.bot.data_dir) as client,
-        contextlib.AsyncExitStack() as stack,
-    ):
+    async with connect(config.bot.data_dir) as client, contextlib.AsyncExitStack() as stack:
         server = Server(config, client, stack)
         await server.take_over(patience=0)
         yield server

@@ -20,14 +20,8 @@ from commands.option_set import OptionSet
 from commands.options import PRESET
 from commands.parsing.flags import Typed, parse
 from commands.schema import Kind, Option, Value
-from commands.specs.layers import (
-    COMMAND,
-    Layer,
-)
-from commands.specs.resolve import (
-    Resolved,
-    resolve,
-)
+from commands.specs.layers import COMMAND, Layer
+from commands.specs.resolve import Resolved, resolve
 from commands.text.job_lines import unknown_in
 from inference.domain.errors import UserError
 from inference.domain.job import TYPED, Job, JobState, Requester, new_job_id

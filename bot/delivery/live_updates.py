@@ -58,12 +58,7 @@ class LiveUpdates:
     """Refreshes cards between the states that the outbox posts."""
 
     def __init__(
-        self,
-        *,
-        delivery: Delivery,
-        jobs: JobService,
-        events: EventBus,
-        clock: Clock,
+        self, *, delivery: Delivery, jobs: JobService, events: EventBus, clock: Clock
     ) -> None:
         self._delivery = delivery
         self._jobs = jobs

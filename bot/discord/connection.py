@@ -24,11 +24,7 @@ from bot.discord.inbound.command_gateway import CommandGateway
 from bot.discord.inbound.commands import make_tree
 from bot.discord.shared_token import SharedToken
 from bot.discord.thread_memory import limit_threads
-from bot.network.connector import (
-    REFUSED,
-    Connector,
-    ProxyError,
-)
+from bot.network.connector import REFUSED, Connector, ProxyError
 from bot.platform import Services
 from inference.bug_report import log_bug
 from inference.domain.errors import UserError

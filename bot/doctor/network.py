@@ -18,10 +18,7 @@ from pydantic import SecretStr
 from bot import factories
 from bot.config.sections import Config
 from bot.doctor.findings import Finding, fail, failed, ok, warn
-from bot.network.connector import (
-    ProxyError,
-    open_session,
-)
+from bot.network.connector import ProxyError, open_session
 from inference.domain.errors import UserError
 from inference.engines import weights
 from inference.opensora.files import CheckpointError

@@ -8,13 +8,7 @@ import os
 import time
 from pathlib import Path
 
-from prometheus_client import (
-    CollectorRegistry,
-    Gauge,
-    Histogram,
-    ProcessCollector,
-    generate_latest,
-)
+from prometheus_client import CollectorRegistry, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from bot.health import Health

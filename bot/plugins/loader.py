@@ -20,8 +20,7 @@ from inference.plugins.registry import Plugins
 
 
 def gather(
-    disabled: Collection[str] = (),
-    tables: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+    disabled: Collection[str] = (), tables: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
 ) -> Plugins:
     """Return the plugins that can be used, and let their texts be found.
 

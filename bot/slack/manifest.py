@@ -58,11 +58,7 @@ _CHOICES_SHOWN = 3
 
 
 def manifest(
-    commands: CommandSet,
-    *,
-    url: str | None,
-    install_url: str | None = None,
-    prefix: str = "",
+    commands: CommandSet, *, url: str | None, install_url: str | None = None, prefix: str = ""
 ) -> dict[str, Any]:
     """Return the manifest.
 

@@ -16,10 +16,7 @@ from slack_bolt.request.async_request import AsyncBoltRequest
 from slack_bolt.response import BoltResponse
 
 from bot.network.http_connection import connections, plain_refusal
-from bot.network.http_limits import (
-    AddressLimiter,
-    LogLimiter,
-)
+from bot.network.http_limits import AddressLimiter, LogLimiter
 from bot.slack.manifest import EVENTS_PATH, INSTALL_PATH, REDIRECT_PATH
 from bot.slack.payloads import MalformedBody, check_body
 from inference.bug_report import log_bug

@@ -122,11 +122,7 @@ class Answers:
 
 
 async def _answer(
-    interaction: discord.Interaction,
-    answer: Card | Form,
-    *,
-    thought: bool | None,
-    in_place: bool,
+    interaction: discord.Interaction, answer: Card | Form, *, thought: bool | None, in_place: bool
 ) -> ShownCard | None:
     """Answer, and return what that showed; None where it is not known.
 
@@ -161,11 +157,7 @@ async def _think(interaction: discord.Interaction, *, private: bool, in_place: b
 
 
 async def _show(
-    interaction: discord.Interaction,
-    answer: Card | Form,
-    *,
-    thought: bool | None,
-    in_place: bool,
+    interaction: discord.Interaction, answer: Card | Form, *, thought: bool | None, in_place: bool
 ) -> ShownCard | None:
     """Answer with a form or a card.
 

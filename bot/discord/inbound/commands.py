@@ -66,10 +66,7 @@ class _Tree(app_commands.CommandTree[discord.Client]):
         self._gateway = gateway
 
     async def on_error(
-        self,
-        interaction: discord.Interaction,
-        error: app_commands.AppCommandError,
-        /,
+        self, interaction: discord.Interaction, error: app_commands.AppCommandError, /
     ) -> None:
         if not isinstance(error, _OUTDATED):
             log_bug(_log, "discord.bug", error, what=str(interaction.type.name))
@@ -104,10 +101,7 @@ def _command(
 
     # Discord.py reads a command's options from the signature of its callback.
     callback.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # see PEP 362
-        [
-            inspect.Parameter("interaction", inspect.Parameter.POSITIONAL_OR_KEYWORD),
-            *made.values(),
-        ]
+        [inspect.Parameter("interaction", inspect.Parameter.POSITIONAL_OR_KEYWORD), *made.values()]
     )
     if made:
         told = {parameter.name: described(option) for option, parameter in made.items()}

@@ -121,10 +121,7 @@ async def edit(client: discord.Client, posted: Posted, message: Outgoing, locale
 
     async def edit_with(card: Card, still: discord.File | None) -> None:
         drawn = render.message(
-            card,
-            form=form,
-            links=_links(message, locale),
-            picture=_picture(message, still, locale),
+            card, form=form, links=_links(message, locale), picture=_picture(message, still, locale)
         )
         await partial(client, posted).edit(
             content=drawn.content,

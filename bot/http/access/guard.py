@@ -22,10 +22,7 @@ from bot.http.address import CHANNEL, NAME, Address
 from bot.http.metrics import Metrics
 from bot.http.refusals import protocol_refusal, refusal
 from bot.network.http_connection import cut_off
-from bot.network.http_limits import (
-    AddressLimiter,
-    LogLimiter,
-)
+from bot.network.http_limits import AddressLimiter, LogLimiter
 from bot.platform import Services
 from commands.caller import Channel
 from commands.context import Call
@@ -158,13 +155,7 @@ class Guard:
         async with self.revocation.watched(token):
             yield token
 
-    def call(
-        self,
-        request: web.Request,
-        *,
-        key: str | None = None,
-        body: str = "",
-    ) -> Call:
+    def call(self, request: web.Request, *, key: str | None = None, body: str = "") -> Call:
         """Return the call of a request, with its token's caller.
 
         Args:

@@ -9,16 +9,7 @@ from bot.http.body import Upload
 from bot.http.videos.requests import CreateRequest, Own, picture_names, unknown_field
 from commands.installation import Installation
 from commands.option_set import OptionSet
-from commands.options import (
-    ASPECT,
-    COUNT,
-    FRAME_COUNT,
-    IMAGE,
-    LOOPS,
-    MODEL,
-    PROMPT,
-    RESOLUTION,
-)
+from commands.options import ASPECT, COUNT, FRAME_COUNT, IMAGE, LOOPS, MODEL, PROMPT, RESOLUTION
 from commands.parsing.quotes import escape
 from commands.parsing.values import accept_advising
 from commands.schema import Kind, Option, Value
@@ -43,10 +34,7 @@ _SWITCHES = {"true": True, "1": True, "yes": True, "false": False, "0": False, "
 
 
 def options(
-    request: CreateRequest,
-    installation: Installation,
-    *,
-    within: str = WITHIN,
+    request: CreateRequest, installation: Installation, *, within: str = WITHIN
 ) -> dict[str, Value]:
     """Return the options that a request sets, all but the pictures.
 

@@ -159,11 +159,7 @@ class Videos:
         if after is not None:
             after = (await call.job(actions.job_id(after))).id
         jobs = await self._services.jobs.after(
-            call.channel.tenant,
-            call.caller.id,
-            after,
-            oldest_first=order == "asc",
-            limit=limit + 1,
+            call.channel.tenant, call.caller.id, after, oldest_first=order == "asc", limit=limit + 1
         )
         page = [self._json(job, call.locale) for job in jobs[:limit]]
         return web.json_response(

@@ -14,10 +14,7 @@ from bot.platform import Services
 from bot.slack.address import NAME
 from bot.slack.lookups.channels import Channels
 from bot.slack.lookups.directory import SlackDirectory
-from bot.slack.lookups.people import (
-    Member,
-    People,
-)
+from bot.slack.lookups.people import Member, People
 from bot.slack.origin import Origin
 from commands import run
 from commands.actions import Action, ButtonId
@@ -51,12 +48,7 @@ class CommandGateway:
         self._channels = channels
 
     async def run_text(
-        self,
-        origin: Origin,
-        text: str,
-        *,
-        image: str | None = None,
-        present: bool = False,
+        self, origin: Origin, text: str, *, image: str | None = None, present: bool = False
     ) -> Card:
         """Run a typed command.
 
@@ -201,12 +193,7 @@ class CommandGateway:
         return refusal, private
 
     def _call(
-        self,
-        origin: Origin,
-        known: Member,
-        options: Mapping[str, Value],
-        *,
-        private: bool = True,
+        self, origin: Origin, known: Member, options: Mapping[str, Value], *, private: bool = True
     ) -> Call:
         return self._services.call(
             caller=known.caller,

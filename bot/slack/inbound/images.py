@@ -17,10 +17,7 @@ import aiohttp
 import aiosqlite
 from yarl import URL
 
-from bot.network.image_download import (
-    save,
-    too_large,
-)
+from bot.network.image_download import save, too_large
 from bot.slack.address import Address
 from bot.slack.api.calls import Calls, slack_code
 from bot.slack.api.clients import Clients, problem

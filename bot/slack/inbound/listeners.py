@@ -80,11 +80,7 @@ def _in_background(
 
 
 async def _press(
-    ack: AsyncAck,
-    body: dict[str, Any],
-    origin: Origin,
-    deps: Dependencies,
-    inbound: InboundRequest,
+    ack: AsyncAck, body: dict[str, Any], origin: Origin, deps: Dependencies, inbound: InboundRequest
 ) -> None:
     await inbound.acknowledge(ack, buttons.press(body, origin, deps), name="press")
 

@@ -192,11 +192,7 @@ async def _redraw(
 
 
 async def submit_command(
-    ack: AsyncAck,
-    body: dict[str, Any],
-    origin: Origin,
-    deps: Dependencies,
-    inbound: InboundRequest,
+    ack: AsyncAck, body: dict[str, Any], origin: Origin, deps: Dependencies, inbound: InboundRequest
 ) -> None:
     """Run a command with what was filled into its form."""
     view = body["view"]
@@ -218,11 +214,7 @@ async def submit_command(
 
 
 async def submit_form(
-    ack: AsyncAck,
-    body: dict[str, Any],
-    origin: Origin,
-    deps: Dependencies,
-    inbound: InboundRequest,
+    ack: AsyncAck, body: dict[str, Any], origin: Origin, deps: Dependencies, inbound: InboundRequest
 ) -> None:
     """Run the submitted form of a button."""
     view = body["view"]
@@ -257,10 +249,7 @@ async def _answer(
 
 
 async def _give(
-    running: asyncio.Task[Card | None],
-    origin: Origin,
-    deps: Dependencies,
-    response_url: str | None,
+    running: asyncio.Task[Card | None], origin: Origin, deps: Dependencies, response_url: str | None
 ) -> None:
     card = await running
     if card is not None:

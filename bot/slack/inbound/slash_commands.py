@@ -21,11 +21,7 @@ from commands.text.card import Card
 
 
 async def answer(
-    ack: AsyncAck,
-    body: dict[str, Any],
-    origin: Origin,
-    deps: Dependencies,
-    inbound: InboundRequest,
+    ack: AsyncAck, body: dict[str, Any], origin: Origin, deps: Dependencies, inbound: InboundRequest
 ) -> None:
     """Answer in the acknowledgement where there is time; a command without text opens its form."""
     name, text = deps.prefix.ours(body["command"]), (body.get("text") or "").strip()

@@ -159,13 +159,7 @@ class Files:
         return str(reserved["file_id"])
 
     async def complete(
-        self,
-        address: Address,
-        file_id: str,
-        *,
-        title: str,
-        target: Destination,
-        comment: str,
+        self, address: Address, file_id: str, *, title: str, target: Destination, comment: str
     ) -> None:
         """Finish a filled file, and share it with a comment (markup).
 

@@ -93,11 +93,7 @@ class Poster:
                 continue
             try:
                 await self._calls.call(
-                    address,
-                    "chat.delete",
-                    patience=PATIENCE_SECONDS,
-                    channel=channel,
-                    ts=ts,
+                    address, "chat.delete", patience=PATIENCE_SECONDS, channel=channel, ts=ts
                 )
             except DeliveryError as error:
                 if slack_code(error) != "message_not_found":
@@ -255,12 +251,7 @@ class Poster:
             to = target
         shown = _explained(replace(message.card, ping=False) if hidden else message.card, message)
         shared = await self._files.share(
-            address,
-            to,
-            attachment,
-            blocks.comment(shown),
-            trace=message.trace,
-            remember=remember,
+            address, to, attachment, blocks.comment(shown), trace=message.trace, remember=remember
         )
         brought: Receipt = {"channel": to.channel, "ts": shared.ts, "file": shared.file_id}
         if shared.ts is None:

@@ -26,10 +26,7 @@ from bot.health import Health
 from bot.network.http_limits import LogLimiter
 from bot.slack.api.clients import Clients, problem
 from bot.slack.api.errors import TOKEN_ERRORS, WIRE_ERRORS, delivery_error
-from bot.slack.socket_mode.socket import (
-    CROWDED,
-    Socket,
-)
+from bot.slack.socket_mode.socket import CROWDED, Socket
 from commands.text.messages import error_text
 from inference.clock import Clock, SystemClock
 from inference.domain.errors import UserError

@@ -93,9 +93,7 @@ class Socket(SocketModeClient):
         # Not the library's `connect`: that tries a used address again and again.
         async with asyncio.timeout(CONNECT_SECONDS):
             self.current_session = await self.aiohttp_client_session.ws_connect(
-                address,
-                autoping=False,
-                heartbeat=PING_SECONDS,
+                address, autoping=False, heartbeat=PING_SECONDS
             )
         self.current_session_monitor = asyncio.ensure_future(self.monitor_current_session())
         self.message_receiver = asyncio.ensure_future(self.receive_messages())
