@@ -47,9 +47,8 @@ class Supervisor:
         self._services = services
         services.health.reconnects.update({platform.name: 0 for platform in platforms})
         self._failed: set[str] = set()
-        self._lost: set[str] = set()
-        """Connected before, and not now."""
-        self._met: set[str] = set()
+        self._up: dict[str, bool] = {}
+        """Whether each that was ever connected still was at the last look."""
 
     @property
     def connected(self) -> list[str]:
@@ -95,16 +94,15 @@ class Supervisor:
         """Report a platform that has not been connected for a while, or clear what was said."""
         now, key = asyncio.get_running_loop().time(), f"{platform.name}.connection"
         if _connected(platform):
-            if platform.name in self._lost:
+            if not self._up.get(platform.name, True):
                 self._services.health.reconnects[platform.name] += 1
-                self._lost.discard(platform.name)
-            self._met.add(platform.name)
+            self._up[platform.name] = True
             lost_at[platform.name] = now
             self._failed.discard(platform.name)
             self._services.health.clear(key)
             return
-        if platform.name in self._met:
-            self._lost.add(platform.name)
+        if platform.name in self._up:
+            self._up[platform.name] = False
         if now - lost_at[platform.name] > PATIENCE_SECONDS and platform.name not in self._failed:
             sentence = text("health.not_connected", self._services.language, platform=platform.name)
             self._services.health.report(key, sentence)
