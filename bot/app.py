@@ -83,7 +83,7 @@ async def open_app(config: Config) -> AsyncIterator[App]:
 
     models = factories.models(config, plugins)
     pool = factories.pool(config, models, names=config.models.installed, report=report)
-    installation = factories.installation(config, models, lambda: pool.device, pool.check_gpu)
+    installation = factories.make_installation(config, models, lambda: pool.device, pool.check_gpu)
     async with contextlib.AsyncExitStack() as stack:
         media = await stack.enter_async_context(MediaProcess())
         assistant = await stack.enter_async_context(open_assistant(config, registry.assistants))
@@ -112,7 +112,7 @@ async def open_app(config: Config) -> AsyncIterator[App]:
         for key, problem in registry.plugins.problems.items():
             report(key, problem)
         for name, problem in models.problems.items():
-            report(f"model.{name}", factories.placed(config, name, problem))
+            report(f"model.{name}", factories.locate_problem(config, name, problem))
         delivery = Delivery(
             outbox=core.outbox,
             store=core.store,

@@ -56,8 +56,8 @@ def load_plugins(config: Config) -> Plugins:
     return gather(config.plugins.disabled, config.plugins.tables())
 
 
-def described(config: Config, known: Models | None = None) -> Installation:
-    """Return the installed models, whether their weights are there or not.
+def describe_installation(config: Config, known: Models | None = None) -> Installation:
+    """Return the installed models for texts and parsing, without any check of their weights.
 
     Args:
         config: Names them.
@@ -67,16 +67,16 @@ def described(config: Config, known: Models | None = None) -> Installation:
         UserError: `model.unknown`, or `plugin.broken` where no model is left.
     """
     known = known or models(config)
-    return _described(config, _installed(config, known), known)
+    return _describe_installation(config, _find_installed(config, known), known)
 
 
-def installation(
+def make_installation(
     config: Config,
     known: Models | None = None,
     device: Callable[[], Device | None] = lambda: None,
     check_gpu: Callable[[str], None] = lambda _model: None,
 ) -> Installation:
-    """Return the installed models.
+    """Return the installed models with the checks that each job must pass.
 
     Args:
         config: Names them.
@@ -89,7 +89,7 @@ def installation(
             installed.
     """
     known = known or models(config)
-    entries = _installed(config, known)
+    entries = _find_installed(config, known)
     folders = {name: _folders(entry, config.models.directory) for name, entry in entries.items()}
 
     def check(spec: Spec) -> None:
@@ -105,12 +105,14 @@ def installation(
         if there := device():
             entries[spec.model].check_memory(spec, there)
 
-    made = _described(config, entries, known)
+    made = _describe_installation(config, entries, known)
     made.model(made.default_model)
     return replace(made, check=check, problem=known.problem)
 
 
-def _described(config: Config, entries: Mapping[str, ModelEntry], known: Models) -> Installation:
+def _describe_installation(
+    config: Config, entries: Mapping[str, ModelEntry], known: Models
+) -> Installation:
     return Installation(
         models=tuple(entry.capabilities for entry in entries.values()),
         default_model=config.models.default or next(iter(entries)),
@@ -149,10 +151,10 @@ def _usable_effects(entries: Mapping[str, ModelEntry], plugins: Plugins) -> Iter
         yield effect
 
 
-def _installed(config: Config, known: Models) -> dict[str, ModelEntry]:
+def _find_installed(config: Config, known: Models) -> dict[str, ModelEntry]:
     """Return the installed models by name; those of broken plugins are left out.
 
-    One whose folder is broken stays, so that it can be the default; `installation` refuses it.
+    One whose folder is broken stays, so that it can be the default; `make_installation` refuses it.
 
     Raises:
         UserError: `model.unknown`, or `plugin.broken` where no model is left.
@@ -190,7 +192,7 @@ def _folders(entry: ModelEntry, directory: Path | None) -> list[Path]:
         raise UserError("model.no_weights", model=entry.capabilities.name) from error
 
 
-def placed(config: Config, model: str, problem: UserError) -> UserError:
+def locate_problem(config: Config, model: str, problem: UserError) -> UserError:
     """Return the problem of a model's folder with the place in the config that names it."""
     blamed: tuple[str, ...] = ("path",) if problem.code.startswith("folder.") else ()
     if problem.code.startswith(("gguf.", "lora.")) and "key" in problem.params:
@@ -272,7 +274,7 @@ def gpu_file(config: Config, device: str) -> Path:
     return config.bot.data_dir / f"{GPU_NAME}{suffix}"
 
 
-def missing_devices(config: Config) -> Iterator[UserError]:
+def find_missing_devices(config: Config) -> Iterator[UserError]:
     """Yield an error for each card that is not there and never was."""
     where = config.where("workers", "devices")
     # pathlib's `exists` raises behind a closed folder, which is told with the data.
@@ -288,5 +290,5 @@ def check_devices(config: Config) -> None:
     Raises:
         UserError: `config.no_device`; several together are `UserErrors`.
     """
-    if found := list(missing_devices(config)):
+    if found := list(find_missing_devices(config)):
         raise UserErrors.of(found)

@@ -80,11 +80,11 @@ def report(config: Config) -> PluginReport:
         with suppress(UserError, ValidationError):
             models.entry(name)
     with suppress(UserError, ValidationError):
-        registry.commands(factories.described(config, models).options)
-    return described(plugins)
+        registry.commands(factories.describe_installation(config, models).options)
+    return report_loaded(plugins)
 
 
-def described(plugins: Plugins) -> PluginReport:
+def report_loaded(plugins: Plugins) -> PluginReport:
     """Return the report on the plugins that are loaded so far."""
     packages = [
         *(_package(package, plugins) for package in plugins.packages),

@@ -103,11 +103,11 @@ def _of_values(config: Config) -> Iterator[RushesError]:
     yield from _slack(config)
     yield from _tenants(config, registry)
     yield from _weights(config)
-    yield from _raised(lambda: factories.installation(config))
+    yield from _raised(lambda: factories.make_installation(config))
     yield from _raised(lambda: check_assistant(config, registry.assistants))
     yield from _raised(lambda: check_moderation(config, registry.moderators))
     yield from watermark_problems(config)
-    yield from factories.missing_devices(config)
+    yield from factories.find_missing_devices(config)
 
 
 def _raised(check: Callable[[], object]) -> Iterator[RushesError]:

@@ -59,7 +59,7 @@ async def unready(services: Services, locale: str) -> dict[str, str]:
     return reasons
 
 
-def lasting(services: Services, locale: str) -> dict[str, str]:
+def list_problems(services: Services, locale: str) -> dict[str, str]:
     """Return a sentence by key for each known problem, whether it is a reason or not."""
     problems = dict(services.health.problems)
     if services.jobs.paused:

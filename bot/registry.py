@@ -33,7 +33,7 @@ from bot.config.sections import Config
 from bot.moderation import ModeratorFactory
 from bot.platform import Platform
 from bot.plugins import guards
-from bot.plugins.command_checks import checked
+from bot.plugins.command_checks import check_commands
 from bot.plugins.loader import gather
 from bot.terminal.platform import NAME as TERMINAL
 from bot.terminal.platform import TerminalPlatform
@@ -112,7 +112,7 @@ class Registry:
             try:
                 with streams_kept():
                     named = _named(self.plugins, COMMANDS, name)
-                    own = [guards.command(one, named) for one in checked(make(options))]
+                    own = [guards.command(one, named) for one in check_commands(make(options))]
                     found = CommandSet([*found, *own])
             except BROKEN as error:  # whatever somebody else's function raises
                 self.plugins.reject(COMMANDS, name, error)
@@ -216,7 +216,7 @@ def _with_stand_ins(
 
         def made(*arguments: Any) -> AbstractAsyncContextManager[T]:
             named = _named(plugins, group, name)
-            return guards.opened(partial(make, *arguments), check, named, instead=instead)
+            return guards.open_guarded(partial(make, *arguments), check, named, instead=instead)
 
         return made
 

@@ -112,11 +112,11 @@ async def settle(app: App) -> None:
 def _on_signals(stop: asyncio.Future[signal.Signals]) -> None:
     loop = asyncio.get_running_loop()
 
-    def received(number: signal.Signals) -> None:
+    def stop_for(number: signal.Signals) -> None:
         if stop.done():
             os._exit(128 + number)
         _log.info("rushes.stopping", signal=number.name)
         stop.set_result(number)
 
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, received, number)
+        loop.add_signal_handler(number, stop_for, number)

@@ -167,7 +167,7 @@ async def open_call(
         config: Sections of the config, such as `{"plugins": {"mine": {…}}}`.
     """
     made = _config(folder, config)
-    installation = factories.installation(made)
+    installation = factories.make_installation(made)
     registry = Registry.load(factories.load_plugins(made))
     clock = clock or SystemClock()
     await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)

@@ -22,7 +22,7 @@ from rich.console import Console
 from bot import factories
 from bot.chat.completion import CommandCompleter
 from bot.chat.script import Script, lines_of
-from bot.chat.server import GONE, Server, serving
+from bot.chat.server import GONE, Server, open_server
 from bot.chat.session import Session
 from bot.config.sections import Config
 from bot.control.client import Posted, QueueChanged, Speaker, Words
@@ -53,13 +53,13 @@ async def chat(config: Config, speaker: Speaker, *, wait: bool) -> int:
         UserError: The config cannot work, or the other side went away.
         StoreError: Another process owns the data and does not answer.
     """
-    async with serving(config) as server:
+    async with open_server(config) as server:
         # The views wrap what should be wrapped; a path must stay whole to be clicked and copied.
         console, zone = Console(soft_wrap=True, highlight=False), local_zone()
         if not sys.stdin.isatty():
             script = Script(server, speaker, console, zone)
             return 0 if await script.run(lines_of(sys.stdin), wait=wait) else 1
-        installation = factories.described(config)
+        installation = factories.describe_installation(config)
         commands = Registry.load(factories.load_plugins(config)).commands(installation.options)
         conversation = Conversation(server, speaker, console, zone)
         conversation.prompt.completer = CommandCompleter(
@@ -181,7 +181,7 @@ class Conversation:
             buffer.cursor_position = len(buffer.text)
 
     def _show(self, card: Card) -> None:
-        number = self._session.shown(card)
+        number = self._session.number_buttons(card)
         # The line itself opens in the input.
         shown = replace(card, lines=card.lines[:-1]) if card.line else card
         self._console.print(CardView(shown, zone=self._zone, number=number))

@@ -116,7 +116,7 @@ class Script:
 
     def _print(self, card: Card) -> None:
         self._session.forget()  # a script counts the buttons of the newest card
-        self._session.shown(card)
+        self._session.number_buttons(card)
         self._console.print(CardView(card, zone=self._zone))
         self._console.print()
 

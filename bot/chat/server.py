@@ -21,7 +21,7 @@ _LOOK_SECONDS = 0.2
 
 
 class Server:
-    """The process that serves the folder; made by `serving`."""
+    """The process that serves the folder; made by `open_server`."""
 
     def __init__(
         self, config: Config, client: ControlClient, stack: contextlib.AsyncExitStack
@@ -73,7 +73,7 @@ class Server:
 
 
 @contextlib.asynccontextmanager
-async def serving(config: Config) -> AsyncIterator[Server]:
+async def open_server(config: Config) -> AsyncIterator[Server]:
     """Yield the process that serves a config's folder: this one, if no other does."""
     async with connect(config.bot.data_dir) as client, contextlib.AsyncExitStack() as stack:
         server = Server(config, client, stack)

@@ -44,7 +44,7 @@ class Session:
         self._first = speaker
         self.speaker = speaker
 
-    def shown(self, card: Card) -> int:
+    def number_buttons(self, card: Card) -> int:
         """Return the number of a card's first button; numbers stay with their card."""
         first = len(self._buttons) + 1
         self._buttons += card.buttons

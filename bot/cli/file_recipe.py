@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bot.cli.offline_render import options_of, spec_of, written
+from bot.cli.offline_render import options_of, spec_of, write_flags
 from commands.parsing.flags import render
 from commands.schema import Kind
 from commands.text.messages import text
@@ -47,7 +47,7 @@ def lines(path: Path, locale: str) -> Iterator[str]:
     if made_with := recipe.get("made_with"):
         yield f"  {text('cli.recipe.made_with', locale)}: {clean(json.dumps(made_with))}"
     known = options_of(spec)
-    for name, value in written(spec).options.items():
+    for name, value in write_flags(spec).options.items():
         if (option := known.by_name[name]).kind is not Kind.IMAGE:
             yield f"  {option_name(option, locale)}: {isolate_foreign(str(value))}"
     for use in spec.effects:
@@ -59,7 +59,7 @@ def lines(path: Path, locale: str) -> Iterator[str]:
             origin=text("origin.plugin", locale),
         )
         yield f"  {made_by}"
-    yield text("cli.recipe.again", locale, line=clean(render(written(spec), known)))
+    yield text("cli.recipe.again", locale, line=clean(render(write_flags(spec), known)))
 
 
 def _damage(path: Path, locale: str) -> Iterator[str]:

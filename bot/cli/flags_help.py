@@ -31,7 +31,9 @@ def flags_help(words: Sequence[str], locale: str) -> str:
     log_to_stderr()
     named, config = flag_value(words, f"--{MODEL.flag}"), flag_value(words, "--config")
     try:
-        installation = factories.described(load_config(Path(config) if config else None))
+        installation = factories.describe_installation(
+            load_config(Path(config) if config else None)
+        )
         model = None if named is None else installation.model(named)
     except (RushesError, OSError):
         return text("cli.flags", locale)  # help must work where nothing else does

@@ -97,7 +97,9 @@ def render(options: argparse.Namespace) -> int:
     if options.many is not None:
         return _render_many(config, options)
     resolved = plan(
-        config, command_text(options.rest, factories.described(config).options), options.output
+        config,
+        command_text(options.rest, factories.describe_installation(config).options),
+        options.output,
     )
     factories.check_devices(config)
     check_watermark(config)
@@ -130,7 +132,7 @@ def _render_many(config: Config, options: argparse.Namespace) -> int:
     folder, lines = options.output or Path(), read_lines(options.many)
     factories.check_devices(config)
     check_watermark(config)
-    flags = command_text(options.rest, factories.described(config).options)
+    flags = command_text(options.rest, factories.describe_installation(config).options)
     try:
         folder.mkdir(exist_ok=True)
     except (FileNotFoundError, FileExistsError, NotADirectoryError) as error:
@@ -148,7 +150,7 @@ def submit(options: argparse.Namespace) -> int:
     from bot.terminal.render import local_zone
     from commands.text.card import plain_line
 
-    known = factories.described(_config(options)).options
+    known = factories.describe_installation(_config(options)).options
 
     async def submit(client: ControlClient, speaker: Speaker) -> int:
         answer = await client.command(f"/generate {command_text(options.rest, known)}", speaker)
@@ -171,7 +173,7 @@ def submit(options: argparse.Namespace) -> int:
                 sys.stderr.writelines(f"{line}\n" for line in (*fresh, standing))
         for report in reports:
             if options.wait:
-                report = await client.settled(report.id, speaker)  # noqa: PLW2901 - the newer one
+                report = await client.wait_until_settled(report.id, speaker)  # noqa: PLW2901 - the newer one
             if report.state in UNWANTED:
                 ended = _show(report.result or report.card, accepted=False)
             elif report.state == JobState.DONE and report.result is not None:
@@ -222,17 +224,17 @@ def models(options: argparse.Namespace) -> int:
     config, locale = _config(options), language(options.lang)
     if options.what == "list":
         factories.check_devices(config)
-        for line in models.listed(config, read_device(), locale):
+        for line in models.list_models(config, read_device(), locale):
             _print(line)
         return 0
     if options.model is None:
         options.parser.error(text("cli.models.which", locale, what=options.what))
     if options.what == "pull":
-        for line in models.pulled(config, options.model, locale):
+        for line in models.pull_weights(config, options.model, locale):
             _print(line)
         return 0
     sound = True
-    for fine, line in models.checked(config, options.model, locale):
+    for fine, line in models.verify_weights(config, options.model, locale):
         sound = sound and fine
         _print(line)
     return 0 if sound else 1
@@ -262,7 +264,7 @@ def slack_manifest(options: argparse.Namespace) -> int:
     url = options.url if options.mode == "http" else None
     config = _config(options)
     commands = Registry.load(factories.load_plugins(config)).commands(
-        factories.described(config).options
+        factories.describe_installation(config).options
     )
     prefix = config.slack.command_prefix
     _print_json(manifest(commands, url=url, install_url=options.url, prefix=prefix))

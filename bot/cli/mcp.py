@@ -21,7 +21,7 @@ def serve(options: argparse.Namespace) -> int:
 
         from bot.http.mcp.server import make_server, serve_stdio
 
-        async def listed(_: Any) -> list[dict[str, Any]]:
+        async def list_tools(_: Any) -> list[dict[str, Any]]:
             return await client.tools(speaker)
 
         async def run(
@@ -29,7 +29,7 @@ def serve(options: argparse.Namespace) -> int:
         ) -> dict[str, Any]:
             return await client.tool(name, arguments, report, speaker)
 
-        await serve_stdio(make_server(listed, run, locale=speaker.language))
+        await serve_stdio(make_server(list_tools, run, locale=speaker.language))
         return 0
 
     return ask_running(options, serve)

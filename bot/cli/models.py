@@ -32,7 +32,7 @@ _LOADED_BYTES = 2
 """Of each number, in the precision that a GPU works in."""
 
 
-def listed(config: Config, report: DeviceReport, locale: str) -> Iterator[str]:
+def list_models(config: Config, report: DeviceReport, locale: str) -> Iterator[str]:
     """Yield a line for each model, the installed ones first, and lines about it.
 
     They say whether it fits the machine and how long a clip takes, and for each checkpoint whether
@@ -47,7 +47,7 @@ def listed(config: Config, report: DeviceReport, locale: str) -> Iterator[str]:
         entry = next(iter(models.usable([name])), None)
         if entry is None:
             if problem := models.problems.get(name):
-                placed = factories.placed(config, name, problem)
+                placed = factories.locate_problem(config, name, problem)
                 yield f"{name}  {error_text(placed, locale)}"
             continue
         model = entry.capabilities
@@ -56,10 +56,10 @@ def listed(config: Config, report: DeviceReport, locale: str) -> Iterator[str]:
             facts.append(text("cli.models.default", locale))
         if name not in installed:
             facts.append(text("cli.models.not_installed", locale))
-        yield f"{name}  {_joined(facts, locale)}"
+        yield f"{name}  {_join(facts, locale)}"
         yield f"  {machine.fit(entry)}"
         for checkpoint in entry.checkpoints:
-            yield f"  {_described(checkpoint, name, config.models.directory, locale)}"
+            yield f"  {_describe_checkpoint(checkpoint, name, config.models.directory, locale)}"
     yield machine.line
 
 
@@ -108,7 +108,7 @@ class _Machine:
             )
             for resolution, frames in fitting.items()
         ]
-        return _joined(
+        return _join(
             (text("cli.models.fits", self.locale), *facts, self._time(entry, fitting)), self.locale
         )
 
@@ -142,7 +142,7 @@ class _Machine:
         )
 
 
-def pulled(config: Config, model: str, locale: str) -> Iterator[str]:
+def pull_weights(config: Config, model: str, locale: str) -> Iterator[str]:
     """Download a model's checkpoints one after the other, yielding where each is.
 
     Raises:
@@ -158,7 +158,7 @@ def pulled(config: Config, model: str, locale: str) -> Iterator[str]:
             licence = licence or text("cli.models.no_licence", locale)
             size_text = text("cli.models.size", locale, size=_gigabytes(size))
             facts = (checkpoint.source, size_text, licence)
-            yield text("cli.models.download", locale, facts=_joined(facts, locale))
+            yield text("cli.models.download", locale, facts=_join(facts, locale))
         try:
             folder = weights.pull(checkpoint, config.models.directory)
         except CheckpointError as error:
@@ -169,18 +169,18 @@ def pulled(config: Config, model: str, locale: str) -> Iterator[str]:
         yield text("cli.models.next", locale, installed=installed)
 
 
-def checked(config: Config, model: str, locale: str) -> Iterator[tuple[bool, str]]:
+def verify_weights(config: Config, model: str, locale: str) -> Iterator[tuple[bool, str]]:
     """Verify a model's weights, yielding whether each folder is sound, and a line about it.
 
     Raises:
         UserError: `model.not_known`, or what is wrong with a folder that the config names.
     """
     entry = _entry(config, model)
-    with _placed(config, model):
+    with _name_folder(config, model):
         path = entry.verify_files()
     if path is not None:
         facts = (text("cli.models.size", locale, size=_gigabytes(weights.size_bytes(path))), path)
-        yield True, _joined((model, *(str(fact) for fact in facts)), locale)
+        yield True, _join((model, *(str(fact) for fact in facts)), locale)
     checkpoints = entry.checkpoints
     if path is None and not checkpoints:
         yield True, text("cli.models.nothing_to_pull", locale, model=model)
@@ -198,22 +198,24 @@ def checked(config: Config, model: str, locale: str) -> Iterator[tuple[bool, str
 
 
 def _entry(config: Config, model: str) -> ModelEntry:
-    with _placed(config, model):
+    with _name_folder(config, model):
         return factories.models(config).entry(model)
 
 
 @contextmanager
-def _placed(config: Config, model: str) -> Iterator[None]:
+def _name_folder(config: Config, model: str) -> Iterator[None]:
     """Add to what is wrong with a folder the place in the config that names it."""
     try:
         yield
     except UserError as error:
         if error.code.startswith(WEIGHTS_CODES):
-            raise factories.placed(config, model, error) from error
+            raise factories.locate_problem(config, model, error) from error
         raise
 
 
-def _described(checkpoint: Checkpoint, model: str, directory: Path | None, locale: str) -> str:
+def _describe_checkpoint(
+    checkpoint: Checkpoint, model: str, directory: Path | None, locale: str
+) -> str:
     try:
         return _there(checkpoint, weights.folder(checkpoint, directory), locale)
     except CheckpointError as error:
@@ -223,9 +225,7 @@ def _described(checkpoint: Checkpoint, model: str, directory: Path | None, local
         if checkpoint.download_bytes is not None:
             bytes_, key = checkpoint.download_bytes, "cli.models.absent_download"
         absent = text(key, locale, source=checkpoint.source, size=_gigabytes(bytes_))
-        return (
-            absent if checkpoint.licence is None else _joined((absent, checkpoint.licence), locale)
-        )
+        return absent if checkpoint.licence is None else _join((absent, checkpoint.licence), locale)
 
 
 def _there(checkpoint: Checkpoint, folder: Path, locale: str) -> str:
@@ -237,10 +237,10 @@ def _there(checkpoint: Checkpoint, folder: Path, locale: str) -> str:
         licence,
         str(folder),
     )
-    return _joined(facts, locale)
+    return _join(facts, locale)
 
 
-def _joined(facts: Iterable[str], locale: str) -> str:
+def _join(facts: Iterable[str], locale: str) -> str:
     return text("facts.separator", locale).join(facts)
 
 

@@ -88,7 +88,7 @@ def each_of(resolved: Resolved, output: Path) -> list[tuple[Resolved, Path]]:
 
 def offline(config: Config) -> Installation:
     """Return the installation without prompt assistant: a script gets the prompt it asks for."""
-    return replace(factories.installation(config), assistant=False)
+    return replace(factories.make_installation(config), assistant=False)
 
 
 def decide(installation: Installation, line: str, common: Mapping[str, Value]) -> Resolved:
@@ -202,7 +202,7 @@ def spec_of(recipe: Mapping[str, Any]) -> Spec:
     return replace(spec, effects=tuple(effects))
 
 
-def written(spec: Spec) -> Typed:
+def write_flags(spec: Spec) -> Typed:
     """Return the flags that make a spec again."""
     options = spec.as_dict()
     for name in PRIVATE:

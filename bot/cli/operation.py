@@ -152,13 +152,13 @@ def doctor(options: argparse.Namespace) -> int:
 
 def config_show(options: argparse.Namespace) -> int:
     """Print the effective configuration."""
-    from bot.config.effective import shown, values
+    from bot.config.effective import format_config, values
 
     config = _config(options)
     if options.json:
         _print_json([one.as_dict() for one in values(config)])
         return 0
-    for line in shown(config):
+    for line in format_config(config):
         _print(line)
     return 0
 
@@ -173,7 +173,7 @@ def completion(
 
     flags: list[Option] = []
     with contextlib.suppress(RushesError):  # a script without them is better than none
-        order = factories.described(_config(options)).options.order
+        order = factories.describe_installation(_config(options)).options.order
         flags = [option for option in order if option.flag is not None]
     _print(shtab.complete(whole(flags), shell=options.shell))
     return 0

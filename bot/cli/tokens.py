@@ -64,7 +64,7 @@ def create(options: argparse.Namespace) -> int:
             now=SystemClock().now(),
             webhook=webhook,
         )
-        named = tokens.named_roles(options.guild)
+        named = tokens.find_roles(options.guild)
     _print(made)
     if webhook is not None:
         _print(webhook[1])

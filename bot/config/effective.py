@@ -64,7 +64,7 @@ def values(config: Config) -> Iterator[Value]:
                     yield _value(f"{name}.{_key(model)}", option, value, origin)
 
 
-def shown(config: Config) -> Iterator[str]:
+def format_config(config: Config) -> Iterator[str]:
     """Yield the effective configuration as lines of config.toml, each value with its origin."""
     for section, found in groupby(values(config), key=lambda value: value.section):
         yield f"[{section}]"

@@ -355,7 +355,7 @@ class Config(BaseSettings):
         """Return where to correct a value: `config.toml:12`, a variable, or its name."""
         return self._locate(names)
 
-    def located(self, locate: Callable[[tuple[str, ...]], str]) -> Self:
+    def with_locator(self, locate: Callable[[tuple[str, ...]], str]) -> Self:
         """Return the config with `locate` as the source of its values' locations."""
         self._locate = locate
         return self

@@ -113,7 +113,7 @@ def load_config(path: Path | None, *, overrides: dict[str, Any] | None = None) -
         problems += (wrong for _, wrong in found.mistakes)
     if problems or config is None:
         raise UserErrors.of(problems)
-    return config.located(sources.where)
+    return config.with_locator(sources.where)
 
 
 def load_usable(path: Path | None, *, overrides: dict[str, Any] | None = None) -> Config:
@@ -137,7 +137,7 @@ def load_usable(path: Path | None, *, overrides: dict[str, Any] | None = None) -
     usable = _sourced(Config, tables, variables)
     while True:
         try:
-            return without_mistakes(usable(**(overrides or {})).located(sources.where))
+            return without_mistakes(usable(**(overrides or {})).with_locator(sources.where))
         except ValidationError as error:
             wrong = (one["loc"] for one in error.errors(include_url=False))
             # One at a time: several may be about one value, and the next of the file is right.

@@ -218,7 +218,7 @@ class ControlClient:
             report = await self.job(job_id, speaker)
         return report
 
-    async def settled(self, job_id: str, speaker: Speaker) -> JobReport:
+    async def wait_until_settled(self, job_id: str, speaker: Speaker) -> JobReport:
         """Return the status of a job once it has ended and its requester was told; see `job`."""
         while True:
             report = await self.job(job_id, speaker)

@@ -54,7 +54,7 @@ class EventStream:
         self._moves: asyncio.Queue[JobEvent]
 
     @contextlib.contextmanager
-    def subscribed(self) -> Iterator[None]:
+    def subscribe(self) -> Iterator[None]:
         """Collect events for `run` inside the block."""
         with self._terminal.listen() as self._messages, self._events.subscribe() as self._moves:
             yield

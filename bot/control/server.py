@@ -38,7 +38,7 @@ from bot.control.socket_path import SOCKET_NAME, short_socket_path
 from bot.http.mcp.tools import Tools, Visit
 from bot.http.shutdown import Shutdown
 from bot.network.http_connection import connections
-from bot.readiness import lasting, unready
+from bot.readiness import list_problems, unready
 from bot.terminal.form import as_card
 from bot.terminal.platform import NAME, Address, TerminalPlatform, tenant_of
 from commands.caller import Caller, Channel
@@ -225,7 +225,7 @@ class _Control:
         if request.method == "HEAD":
             return response
         # Subscribed before the headers go out: who has those misses nothing from then on.
-        with stream.subscribed():
+        with stream.subscribe():
             await response.prepare(request)
             try:
                 await stream.run(
@@ -237,7 +237,7 @@ class _Control:
 
     async def _health(self, request: web.Request) -> web.Response:
         services, locale = self._app.services, self._locale(request.query.get("language"))
-        problems, reasons = lasting(services, locale), await unready(services, locale)
+        problems, reasons = list_problems(services, locale), await unready(services, locale)
         return web.json_response(
             {
                 "status": "problem" if problems or reasons else "ok",
@@ -250,7 +250,7 @@ class _Control:
 
     async def _list_tools(self, request: web.Request) -> web.Response:
         body = _Request.model_validate_json(await request.read())
-        return web.json_response({"tools": self._tools.listed(self._locale(body.language))})
+        return web.json_response({"tools": self._tools.list_tools(self._locale(body.language))})
 
     async def _tool(self, request: web.Request) -> web.StreamResponse:
         body = ToolRequest.model_validate_json(await request.read())

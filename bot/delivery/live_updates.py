@@ -48,7 +48,7 @@ class _Pace:
     next_at: float
     edits: int = 0
 
-    def edited(self, now: float) -> None:
+    def note_edit(self, now: float) -> None:
         self.edits += 1
         pause = RUNNING_SECONDS * 2 ** (self.edits // SLOWER_EVERY)
         self.next_at = now + min(pause, RUNNING_SECONDS_MOST)
@@ -101,7 +101,7 @@ class LiveUpdates:
         for job_id, pace in self._followed.items():
             if now >= pace.next_at:
                 self._start_refresh(job_id, tasks)
-                pace.edited(now)
+                pace.note_edit(now)
 
     def _refresh_waiting(self, tasks: asyncio.TaskGroup) -> None:
         """Start to refresh the cards of jobs near the front that moved to another band."""

@@ -43,7 +43,7 @@ def refusal(interaction: discord.Interaction, locale: str) -> UserError | None:
         return None
     missing = [
         text(f"discord.permission.{name}", locale)
-        for name in needed(interaction)
+        for name in list_needed(interaction)
         if not getattr(interaction.app_permissions, name)
     ]
     if not missing:
@@ -56,7 +56,7 @@ def refusal(interaction: discord.Interaction, locale: str) -> UserError | None:
     )
 
 
-def needed(interaction: discord.Interaction) -> tuple[str, ...]:
+def list_needed(interaction: discord.Interaction) -> tuple[str, ...]:
     """Return the names of the permissions needed in the channel of an interaction."""
     if isinstance(interaction.channel, discord.Thread):
         return THREAD

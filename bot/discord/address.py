@@ -40,7 +40,7 @@ class Address:
 
     def answerable(self, now: float) -> bool:
         """Whether the interaction's token still works at a time, Unix seconds."""
-        return now < (created_at(self.interaction) + TOKEN_LIFE).timestamp()
+        return now < (read_creation_time(self.interaction) + TOKEN_LIFE).timestamp()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +62,7 @@ class Posted:
         return cls(**receipt) if receipt else None
 
 
-def created_at(snowflake: int) -> datetime:
+def read_creation_time(snowflake: int) -> datetime:
     """Return the creation time inside an id of Discord's."""
     return _EPOCH + timedelta(milliseconds=snowflake >> _TIMESTAMP_SHIFT)
 

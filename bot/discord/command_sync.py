@@ -102,7 +102,7 @@ class CommandSync:
                     survive(empty, name="discord.sync"), name=f"discord-sync-{target}"
                 )
 
-    def joined(self, guild_id: int) -> None:
+    def register_again(self, guild_id: int) -> None:
         """Register the commands of a guild again: it may have lost them with the bot."""
         if event := self._joined.get(str(guild_id)):
             event.set()
@@ -111,7 +111,7 @@ class CommandSync:
         """Retry at once in guilds that refused and that the bot is in."""
         for guild_id in guilds:
             if str(guild_id) in self._refused:
-                self.joined(guild_id)
+                self.register_again(guild_id)
 
     @property
     def _application(self) -> int:

@@ -37,7 +37,7 @@ _log = structlog.get_logger(__name__)
 
 
 @contextlib.asynccontextmanager
-async def logged_in(section: DiscordSection, token: str) -> AsyncIterator[discord.Client]:
+async def log_in(section: DiscordSection, token: str) -> AsyncIterator[discord.Client]:
     """Yield a client that can make requests; it is closed at the end of the block.
 
     Raises:
@@ -78,7 +78,7 @@ async def serve(
     Raises:
         UserError: `discord.token_rejected`: it was withdrawn while we were connected.
     """
-    answer_fast(shared_token.seen)
+    answer_fast(shared_token.report_other_process)
     gateway = CommandGateway(services, client, answers, shared_token, section.cdn_hosts)
     tree = make_tree(
         client,
@@ -102,7 +102,7 @@ async def serve(
         sync.ready(guild.id for guild in client.guilds)
 
     async def on_guild_join(guild: discord.Guild) -> None:
-        sync.joined(guild.id)
+        sync.register_again(guild.id)
 
     async def on_guild_remove(guild: discord.Guild) -> None:
         await gateway.left(guild)

@@ -24,7 +24,7 @@ import discord
 
 from bot.discord.access import only_threads_are_closed
 from bot.discord.address import Address
-from bot.discord.rate_limits import asked_wait, patience
+from bot.discord.rate_limits import patience, read_retry_after
 from inference.domain.errors import DeliveryError
 from inference.domain.job import Job
 
@@ -135,7 +135,7 @@ def refusal(error: discord.HTTPException, why: str | None = None) -> DeliveryErr
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE or code == TOO_LARGE:
         return DeliveryError("delivery.too_large", transient=False, unsent=True)
     if status == HTTPStatus.TOO_MANY_REQUESTS or code in SLOWED:
-        wait = asked_wait(error.response.headers, OLD_EDIT_SECONDS)
+        wait = read_retry_after(error.response.headers, OLD_EDIT_SECONDS)
         return DeliveryError("delivery.busy", transient=True, retry_after=wait, unsent=True)
     down = status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.UNAUTHORIZED
     if down or code == OVERLOADED:

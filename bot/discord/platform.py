@@ -17,7 +17,7 @@ import discord
 
 from bot.config.sections import DiscordSection
 from bot.discord import connection
-from bot.discord.address import NAME, Address, Posted, created_at
+from bot.discord.address import NAME, Address, Posted, read_creation_time
 from bot.discord.errors import translate_errors
 from bot.discord.inbound.answers import Answers, ShownCard
 from bot.discord.inbound.images import ImageFetcher
@@ -99,7 +99,7 @@ class DiscordPlatform:
         self._language = services.language
         shared_token = SharedToken(services.jobs, services.health, services.language, self._clock)
         self._shared_token = shared_token
-        async with connection.logged_in(self._section, self._token) as client:
+        async with connection.log_in(self._section, self._token) as client:
             self._connected = client
             try:
                 await connection.serve(
@@ -141,7 +141,7 @@ class DiscordPlatform:
                     client, channel, lambda: messages.send(client, channel, message, lang)
                 )
             finally:
-                self._threads.filled(channel)
+                self._threads.note_clip(channel)
             layout = sent.flags.components_v2
             return Posted(channel=channel, message=sent.id, layout=layout).as_receipt()
 
@@ -151,7 +151,7 @@ class DiscordPlatform:
         client = self._client
         if _is_passing(message) and not self._throttle.allows(posted):
             return
-        self._throttle.edited(posted)
+        self._throttle.note_edit(posted)
         with translate_errors(client, message.job):
             await destinations.retry_unarchived(
                 client,
@@ -205,7 +205,7 @@ class DiscordPlatform:
                 posted = await original(self._client, address, message.job)
             except ForeignAnswer as error:
                 if self._shared_token is not None and message.job.key is not None:
-                    self._shared_token.seen()
+                    self._shared_token.report_other_process()
                     await self._shared_token.withdraw(message.job.key)
                 raise DeliveryError(
                     "delivery.closed", transient=False, reason="two_hosts"
@@ -228,7 +228,7 @@ class DiscordPlatform:
         channel = await self._destination(message)
         now = self._clock.now()
         asked = Address(**message.job.address).interaction
-        answered = created_at(asked).timestamp()
+        answered = read_creation_time(asked).timestamp()
         first = message.trace.get("begun", answered)
         elapsed = max(0.0, now - first)
         if first > now + SLACK_SECONDS:  # the clock was set back: only Discord's own time is left

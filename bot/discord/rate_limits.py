@@ -175,10 +175,12 @@ class Bucket(Ratelimit):
         """Note how the request went; nothing waits here."""
         self.outgoing -= 1
         refusal = _refusal.get()
-        if refusal is not None and (wait := _told_wait(value)) is not None:
+        if refusal is not None and (wait := _read_wait(value)) is not None:
             self._refused(refusal, wait)
         elif isinstance(value, discord.HTTPException) and value.status == _TOO_MANY_REQUESTS:
-            self._pause.extend(asked_wait(value.response.headers))  # banned on the way to Discord
+            self._pause.extend(
+                read_retry_after(value.response.headers)
+            )  # banned on the way to Discord
         self._show()
 
     def is_inactive(self) -> bool:
@@ -273,7 +275,7 @@ class RateLimitedClient(HTTPClient):
             try:
                 return await super().request(route, files=files, form=parts, **kwargs)
             except (discord.RateLimited, discord.HTTPException) as error:
-                wait = _told_wait(error)
+                wait = _read_wait(error)
                 if wait is None:
                     raise
                 if tries == MAX_TRIES - 1 or loop.time() + wait > ends:
@@ -282,7 +284,7 @@ class RateLimitedClient(HTTPClient):
             except KeyError as error:  # a 429 that does not say how long, in the library's words
                 if (refusal := _refusal.get()) is None:
                     raise
-                raise discord.RateLimited(asked_wait(refusal.headers)) from error
+                raise discord.RateLimited(read_retry_after(refusal.headers)) from error
         raise AssertionError("unreachable")
 
 
@@ -297,7 +299,7 @@ def _watch() -> aiohttp.TraceConfig:
     """Keep what a 429 says: the library passes on nothing but the wait."""
     watch = aiohttp.TraceConfig()
 
-    async def answered(
+    async def keep_refusal(
         session: aiohttp.ClientSession,  # noqa: ARG001 - aiohttp's signature
         context: SimpleNamespace,  # noqa: ARG001 - aiohttp's signature
         answer: aiohttp.TraceRequestEndParams,
@@ -310,11 +312,11 @@ def _watch() -> aiohttp.TraceConfig:
             code = told.get("code", 0)
             _refusal.set(_Refusal(headers=response.headers, code=code, wait=wait))
 
-    watch.on_request_end.append(answered)
+    watch.on_request_end.append(keep_refusal)
     return watch
 
 
-def _told_wait(error: BaseException | None) -> float | None:
+def _read_wait(error: BaseException | None) -> float | None:
     """Return the seconds that Discord asks to wait; None if a request failed for another reason."""
     if isinstance(error, discord.RateLimited):
         return sane_wait(error.retry_after)
@@ -323,7 +325,7 @@ def _told_wait(error: BaseException | None) -> float | None:
     return refusal.wait if limited and refusal is not None else None
 
 
-def asked_wait(headers: Mapping[str, str], default: float = 1.0) -> float:
+def read_retry_after(headers: Mapping[str, str], default: float = 1.0) -> float:
     """Return the seconds that an answer asks to wait."""
     return min(_number(headers, "Retry-After", default), MAX_SECONDS)
 

@@ -38,7 +38,7 @@ class SharedToken:
         self._clock = clock
         self._seen = asyncio.Event()
 
-    def seen(self) -> None:
+    def report_other_process(self) -> None:
         """Note that somebody else answered an interaction."""
         _log.error("discord.answered_elsewhere")
         self._health.report(HEALTH_KEY, error_text(UserError("discord.two_hosts"), self._language))

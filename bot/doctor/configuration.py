@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from bot.config.sections import Config
 from bot.control.client import connect
-from bot.doctor.findings import Finding, fail, failed, ok, warn
+from bot.doctor.findings import Finding, fail, ok, report_error, warn
 from bot.plugin_report import PluginState, report
 from bot.preflight import all_problems
 from bot.readiness import ON_PURPOSE
@@ -25,7 +25,7 @@ def config(loaded: Config, mistake: RushesError | None = None) -> Iterator[Findi
         mistake: What was found when it was read.
     """
     found = [one for one in all_problems(loaded, mistake) if not _elsewhere(one)]
-    yield from (failed("config", one) for one in found)
+    yield from (report_error("config", one) for one in found)
     if not found:
         yield ok("config", "doctor.config.fine")
 
@@ -42,7 +42,7 @@ def plugins(config: Config) -> Iterator[Finding]:
             if entry.problem is not None:
                 params = {"package": package.package, "group": entry.group, "name": entry.name}
                 error = UserError("plugin.broken", **params, problem=entry.summary)
-                yield failed("plugins", error)
+                yield report_error("plugins", error)
     for name in found.unknown_sections:
         yield warn("plugins", "cli.plugins.unknown_section", name=name)
     for name in found.unknown_disabled:
@@ -54,7 +54,7 @@ def plugins(config: Config) -> Iterator[Finding]:
         yield ok("plugins", code, names=names)
 
 
-async def running(loaded: Config, locale: str | None = None) -> list[Finding]:
+async def ask_process(loaded: Config, locale: str | None = None) -> list[Finding]:
     """Ask the running process, if there is one, whether it is ready, and for its problems.
 
     Args:
@@ -67,7 +67,7 @@ async def running(loaded: Config, locale: str | None = None) -> list[Finding]:
     except UserError as error:
         if error.code == "control.not_running":
             return [ok("running", "doctor.running.no")]
-        return [failed("running", error)]
+        return [report_error("running", error)]
     found = []
     for key, problem in {**health.problems, **health.reasons}.items():
         broken = key in health.reasons and key not in ON_PURPOSE

@@ -9,9 +9,9 @@ import discord
 
 from bot.config.sections import Config
 from bot.discord.access import USED
-from bot.discord.connection import logged_in
+from bot.discord.connection import log_in
 from bot.discord.errors import UNREACHABLE
-from bot.doctor.findings import Finding, fail, failed, ok, warn
+from bot.doctor.findings import Finding, fail, ok, report_error, warn
 from bot.doctor.network import unreachable
 from commands.text.messages import text
 from inference.domain.errors import UserError
@@ -34,13 +34,13 @@ async def examine(config: Config, locale: str) -> list[Finding]:
         return [warn("discord", "doctor.chat.unlisted", name="discord")]
     found = []
     try:
-        async with logged_in(section, section.token.get_secret_value()) as client:
+        async with log_in(section, section.token.get_secret_value()) as client:
             found.append(ok("discord.token", "doctor.discord.token", name=str(client.user)))
             guilds = await _guilds(client)
             found += _guild_findings(guilds, frozenset(section.guild_ids), locale)
             found += await _commands(client, section.guild_ids)
     except UserError as error:
-        found.append(failed("discord.token", error))
+        found.append(report_error("discord.token", error))
     except discord.HTTPException as error:
         found.append(fail("discord.token", "doctor.discord.failed", problem=str(error.status)))
     except UNREACHABLE as error:
@@ -64,7 +64,7 @@ def _guild_findings(guilds: list[Any], wanted: frozenset[int], locale: str) -> I
     else:
         yield ok("discord.guilds", "doctor.discord.guilds", count=len(guilds))
     for guild_id in sorted(wanted - {int(guild["id"]) for guild in guilds}):
-        yield failed("discord.guilds", UserError("discord.guild_closed", guild=str(guild_id)))
+        yield report_error("discord.guilds", UserError("discord.guild_closed", guild=str(guild_id)))
     lacking = False
     for guild in guilds:
         granted = discord.Permissions(int(guild["permissions"]))

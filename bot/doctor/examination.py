@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bot.config.sections import Config
 from bot.doctor import configuration, machine, network, storage
-from bot.doctor.findings import Finding, broken, ok, warn
+from bot.doctor.findings import Finding, ok, report_exception, warn
 from inference.domain.errors import RushesError, UserErrors
 from inference.workers.device_report import DeviceReport, read_device
 
@@ -37,10 +37,10 @@ async def examine(
         mistake: What was found when the configuration was read.
     """
     local = await asyncio.to_thread(lambda: [*_local(config, mistake)])
-    running = await _asked("running", lambda: configuration.running(config, locale))
+    running = await _asked("running", lambda: configuration.ask_process(config, locale))
     found = [*_cause_once([*local, *running], config.bot.data_dir)]
     if any(one.code == "doctor.running.no" for one in running):
-        found += _guarded("http", lambda: network.listening(config))
+        found += _guarded("http", lambda: network.check_port(config))
     if offline:
         return [*found, ok("network", "doctor.offline")]
     # The libraries of chats are for those who use them.
@@ -118,7 +118,7 @@ def _guarded(name: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Find
     try:
         yield from check()
     except Exception as error:  # noqa: BLE001 - one check must not hide the others
-        yield broken(name, error)
+        yield report_exception(name, error)
 
 
 async def _asked(name: str, check: Callable[[], Awaitable[list[Finding]]]) -> list[Finding]:
@@ -126,4 +126,4 @@ async def _asked(name: str, check: Callable[[], Awaitable[list[Finding]]]) -> li
     try:
         return await check()
     except Exception as error:  # noqa: BLE001 - one check must not hide the others
-        return [broken(name, error)]
+        return [report_exception(name, error)]

@@ -55,17 +55,17 @@ def fail(check: str, code: str, /, **params: Any) -> Finding:
     return Finding(check=check, level=Level.FAIL, code=code, params=params)
 
 
-def broken(check: str, error: Exception) -> Finding:
+def report_exception(check: str, error: Exception) -> Finding:
     """Return that a check could not be made: the table goes on with the others."""
     match error:
         case RushesError():
-            return failed(check, error)
+            return report_error(check, error)
         case OSError(filename=str(path)):
             problem = error.strerror or type(error).__name__
-            return failed(check, UserError("cli.os_error", path=path, problem=problem))
+            return report_error(check, UserError("cli.os_error", path=path, problem=problem))
     return fail(check, "doctor.broken", problem=type(error).__name__)
 
 
-def failed(check: str, error: RushesError) -> Finding:
+def report_error(check: str, error: RushesError) -> Finding:
     """Return an error as a finding that something does not work."""
     return fail(check, f"error.{error.code}", **error.params)

@@ -17,7 +17,7 @@ from pydantic import SecretStr
 
 from bot import factories
 from bot.config.sections import Config
-from bot.doctor.findings import Finding, fail, failed, ok, warn
+from bot.doctor.findings import Finding, fail, ok, report_error, warn
 from bot.network.connector import ProxyError, open_session
 from inference.domain.errors import UserError
 from inference.engines import weights
@@ -73,7 +73,7 @@ def proxy(config: Config) -> Iterator[Finding]:
     try:
         check_proxies()
     except UserError as error:
-        yield failed("proxy", error)
+        yield report_error("proxy", error)
         return
     used = {found.url for host in hosts(config) if (found := find_proxy(host.url))}
     if used:
@@ -84,7 +84,7 @@ def proxy(config: Config) -> Iterator[Finding]:
         yield ok("proxy", "doctor.proxy.none")
 
 
-def listening(config: Config) -> Iterator[Finding]:
+def check_port(config: Config) -> Iterator[Finding]:
     """Check that the port of HTTP is free; nothing of ours may be running."""
     if "http" not in config.bot.platforms:
         return
@@ -97,7 +97,9 @@ def listening(config: Config) -> Iterator[Finding]:
             trying.bind((host, port))
     except OSError as error:
         problem = error.strerror or type(error).__name__
-        yield failed("http", UserError("http.cannot_listen", address=address, problem=problem))
+        yield report_error(
+            "http", UserError("http.cannot_listen", address=address, problem=problem)
+        )
     else:
         yield ok("http", "doctor.http.fine", address=address)
 
@@ -177,7 +179,7 @@ def _names(data: object) -> set[str]:
 def unreachable(check: str, name: str, error: BaseException) -> Finding:
     """Return why something cannot be reached."""
     if isinstance(error, UserError):
-        return failed(check, error)
+        return report_error(check, error)
     if isinstance(error, ProxyError):
         return fail(check, "doctor.host.proxy", name=name, status=error.status)
     if isinstance(error, aiohttp.ClientConnectorCertificateError | ssl.SSLError):

@@ -11,7 +11,7 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.config.sections import Config
-from bot.doctor.findings import Finding, fail, failed, ok, warn
+from bot.doctor.findings import Finding, fail, ok, report_error, warn
 from bot.doctor.network import unreachable
 from bot.network.connector import open_session
 from bot.slack.api.clients import API, TIMEOUT_SECONDS, problem
@@ -93,7 +93,7 @@ async def _socket(client: AsyncWebClient, token: str) -> Finding:
 def _failed(check: str, error: BaseException) -> Finding:
     code = problem(error)
     if isinstance(error, SlackApiError) and code in TOKEN_ERRORS:
-        return failed(check, UserError("slack.token_rejected", problem=code))
+        return report_error(check, UserError("slack.token_rejected", problem=code))
     if isinstance(error, SlackApiError):
         return fail(check, "doctor.slack.failed", problem=code)
     return unreachable(check, "Slack", error)

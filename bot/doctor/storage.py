@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bot import factories
 from bot.config.sections import Config
-from bot.doctor.findings import Finding, fail, failed, ok, warn
+from bot.doctor.findings import Finding, fail, ok, report_error, warn
 from bot.factories import backup_folder
 from inference.domain.errors import StoreError, UserError
 from inference.engines import weights
@@ -51,10 +51,10 @@ def model_weights(config: Config) -> Iterator[Finding]:
             )
         except UserError as error:
             if error.code.startswith(WEIGHTS_CODES):  # others are told with the configuration
-                yield failed(check_name, factories.placed(config, name, error))
+                yield report_error(check_name, factories.locate_problem(config, name, error))
         except CheckpointError as error:
             missing = UserError("model.no_weights", model=name)
-            yield failed(
+            yield report_error(
                 check_name, missing if error.code == "checkpoint.missing" else error.for_model(name)
             )
         else:
@@ -89,7 +89,7 @@ def data_folder(config: Config) -> Iterator[Finding]:
         above = _above(folder)
         obstacle = _obstacle(above)
         if obstacle == errno.ENOTDIR:
-            yield failed("data", StoreError("store.not_a_folder", path=str(above)))
+            yield report_error("data", StoreError("store.not_a_folder", path=str(above)))
         elif obstacle:
             yield fail(
                 "data",
@@ -100,7 +100,7 @@ def data_folder(config: Config) -> Iterator[Finding]:
                 user=os.geteuid(),
             )
         elif (error := _refusal(folder)) is not None:
-            yield failed("data", error)
+            yield report_error("data", error)
         elif not folder.absolute().parent.exists():
             yield warn("data", "doctor.data.new_far", path=str(folder), above=str(above))
         else:
@@ -109,7 +109,7 @@ def data_folder(config: Config) -> Iterator[Finding]:
     try:
         check_folder(folder)
     except StoreError as error:
-        yield failed("data", error)
+        yield report_error("data", error)
         return
     found = []
     if (kind := file_system(folder)) in NETWORK_FILE_SYSTEMS:
@@ -129,7 +129,7 @@ def database(config: Config) -> Iterator[Finding]:
     try:
         found = check(config.bot.data_dir)
     except StoreError as error:
-        yield failed("database", error)
+        yield report_error("database", error)
         return
     if found.problems:
         yield fail("database", "cli.db.damaged")
@@ -137,7 +137,7 @@ def database(config: Config) -> Iterator[Finding]:
         count = len(found.damaged) + len(found.quarantined)
         yield warn("database", "doctor.database.rows", count=count)
     elif found.obstacle is not None:
-        yield failed("database", found.obstacle)
+        yield report_error("database", found.obstacle)
     elif found.schema < found.latest:
         yield ok("database", "doctor.database.older", schema=found.schema, latest=found.latest)
     else:
@@ -157,7 +157,9 @@ def backups(config: Config, now: float | None = None) -> Iterator[Finding]:
         number, last = error.errno or errno.EIO, None
     if number and config.backup.keep:
         problem = os.strerror(number)
-        yield failed("backup", StoreError("store.backup_failed", path=str(folder), problem=problem))
+        yield report_error(
+            "backup", StoreError("store.backup_failed", path=str(folder), problem=problem)
+        )
         return
     if not (config.bot.data_dir / DATABASE_NAME).exists():
         return
@@ -191,7 +193,7 @@ def _unrestorable(file: Path) -> Finding | None:
     except StoreError as error:
         if error.code in {"store.backup_damaged", "store.no_backup"}:
             return fail("backup", "doctor.backup.damaged", path=str(file))
-        return failed("backup", error)
+        return report_error("backup", error)
 
 
 def _there(path: Path) -> bool:

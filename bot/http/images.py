@@ -21,7 +21,7 @@ from bot.http.videos.content import Content, Variant
 from bot.http.videos.creation import Creating, Creation
 from bot.http.videos.events import changes
 from bot.http.videos.option_values import options
-from bot.http.videos.requests import CreateRequest, PromptRequest, Size, checked, pictures_of
+from bot.http.videos.requests import CreateRequest, PromptRequest, Size, parse_request, pictures_of
 from bot.http.videos.video_json import QUEUED, notes, status_of
 from bot.platform import Services
 from commands.context import Call
@@ -94,11 +94,11 @@ class Images:
     async def _begin(self, request: web.Request) -> tuple[Job, str]:
         """Return the first job of a request and the form of its answer; its body is let go."""
         async with self._creation.begun(request) as creating:
-            asked = checked(ImageRequest, creating.fields)
+            asked = parse_request(ImageRequest, creating.fields)
             return await creating.job(self._make), asked.response_format
 
     async def _make(self, fields: dict[str, Any], call: Call, creating: Creating) -> Result:
-        asked = checked(ImageRequest, fields)
+        asked = parse_request(ImageRequest, fields)
         video = CreateRequest(
             prompt=asked.prompt,
             model=asked.model,
@@ -129,7 +129,7 @@ class Images:
         hopeless = asyncio.create_task(self._until_hopeless(call, ids))
         try:
             with contextlib.suppress(TimeoutError):
-                async with self._shutdown.limited():
+                async with self._shutdown.limit_wait():
                     await asyncio.wait((ended, hopeless), return_when=asyncio.FIRST_COMPLETED)
             if ended.done():
                 return ended.result()

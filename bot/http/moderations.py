@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bot.http.access.guard import TOKEN, Guard
 from bot.http.body import may_be_large, read_fields
-from bot.http.videos.requests import LONGEST, MAX_INPUTS, checked
+from bot.http.videos.requests import LONGEST, MAX_INPUTS, parse_request
 from bot.platform import Services
 from inference.domain.verdict import Reason, Verdict
 
@@ -74,7 +74,7 @@ class Moderations:
     async def _create(self, request: web.Request) -> web.Response:
         token, admission, results = request[TOKEN], self._guard.admission, []
         async with admission.upload(request, token) if may_be_large(request) else nullcontext():
-            asked = checked(ModerationRequest, await read_fields(request, MAX_BODY))
+            asked = parse_request(ModerationRequest, await read_fields(request, MAX_BODY))
         given = [asked.input] if isinstance(asked.input, str) else asked.input
         async with admission.check(token):
             for one in given:

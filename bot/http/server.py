@@ -74,8 +74,8 @@ async def serve(
     await runner.setup()
     try:
         async with contextlib.AsyncExitStack() as stack:
-            await stack.enter_async_context(guard.revocation.running())
-            await stack.enter_async_context(mcp.running())
+            await stack.enter_async_context(guard.revocation.run())
+            await stack.enter_async_context(mcp.run())
             make = connections(
                 runner, guard.refuse, keepalive_timeout=HEADER_SECONDS, auto_decompress=False
             )
@@ -102,12 +102,12 @@ def _impatient(make: Callable[[], Connection]) -> Callable[[], Connection]:
     aiohttp's own limit begins after the first request.
     """
 
-    def impatient() -> Connection:
+    def make_connection() -> Connection:
         connection = make()
         asyncio.get_running_loop().call_later(HEADER_SECONDS, _expire, connection)
         return connection
 
-    return impatient
+    return make_connection
 
 
 def _expire(connection: Connection) -> None:

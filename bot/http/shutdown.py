@@ -22,7 +22,7 @@ class Shutdown:
                 limit.reschedule(asyncio.get_running_loop().time())
 
     @contextlib.asynccontextmanager
-    async def limited(self, seconds: float | None = None) -> AsyncIterator[None]:
+    async def limit_wait(self, seconds: float | None = None) -> AsyncIterator[None]:
         """Raise `TimeoutError` in the block after some seconds, or once the server closes."""
         async with asyncio.timeout(0 if self._closed else seconds) as limit:
             self._waiting.add(limit)

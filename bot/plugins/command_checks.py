@@ -13,7 +13,7 @@ LONGEST = 100
 """Characters of an explanation: Discord takes no more."""
 
 
-def checked(commands: Iterable[Command]) -> list[Command]:
+def check_commands(commands: Iterable[Command]) -> list[Command]:
     """Return the commands of a plugin.
 
     Raises:

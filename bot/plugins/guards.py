@@ -64,12 +64,12 @@ class PluginFailed(Exception):
         self.reason = reason
 
 
-async def answered(
+async def ask_plugin(
     question: Callable[[], Awaitable[T]],
     seconds: float,
     expected: tuple[type[RushesError], ...] = (),
 ) -> T:
-    """Return what a plugin answers in time.
+    """Call a plugin with a time limit, and return its answer.
 
     Args:
         question: Asks it, and checks its answer.
@@ -108,19 +108,19 @@ class Named:
         expected: tuple[type[RushesError], ...] = (),
         command: str = "",
     ) -> T:
-        """Return what the plugin answers in time; see `answered`. A failure is logged.
+        """Call the plugin with a time limit, and log a failure; see `ask_plugin`.
 
         Args:
-            question: As of `answered`.
-            seconds: As of `answered`.
-            expected: As of `answered`.
+            question: As of `ask_plugin`.
+            seconds: As of `ask_plugin`.
+            expected: As of `ask_plugin`.
             command: Whose handler is asked, for the log.
 
         Raises:
             PluginFailed: There is no answer.
         """
         try:
-            return await answered(question, seconds, expected)
+            return await ask_plugin(question, seconds, expected)
         except PluginFailed as failed:
             log = _log.bind(group=self.group, plugin=self.plugin, package=self.package)
             if command:
@@ -237,7 +237,7 @@ def _name(made: object, asks: str) -> str:
 
 
 @contextlib.asynccontextmanager
-async def opened(
+async def open_guarded(
     make: Callable[[], AbstractAsyncContextManager[Any]],
     check: Callable[[object, Named], T],
     named: Named,
@@ -263,7 +263,7 @@ async def opened(
         return check(given, named)
 
     try:
-        made = await answered(enter, OPEN_SECONDS)
+        made = await ask_plugin(enter, OPEN_SECONDS)
     except PluginFailed as failed:
         made = instead(failed.reason)
     try:

@@ -11,7 +11,7 @@ from babel.messages.catalog import Catalog
 from pydantic import ValidationError
 
 from bot.plugins.tables import check_tables
-from bot.plugins.trial import tried
+from bot.plugins.trial import try_packages
 from commands.text import messages
 from commands.text.plugin_catalogs import read_catalogs
 from inference.plugins.descriptor import Plugin
@@ -28,7 +28,7 @@ def gather(
         disabled: Names that `[plugins] disabled` has.
         tables: The members of `[plugins.<name>]` by name.
     """
-    plugins = Plugins(disabled=disabled, tables=tables, trial=tried)
+    plugins = Plugins(disabled=disabled, tables=tables, trial=try_packages)
     catalogs: dict[str, Catalog] = {}
     for package in plugins.packages:
         descriptor = plugins.descriptors.get(package.name)

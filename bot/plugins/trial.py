@@ -46,7 +46,7 @@ _tried: dict[str, Mapping[Point, Problem]] = {}
 """What this process found, by the state of the package; a config is read more than once."""
 
 
-def tried(packages: Sequence[Package]) -> dict[Point, Problem]:
+def try_packages(packages: Sequence[Package]) -> dict[Point, Problem]:
     """Return the problems of importing packages, by entry point; all are tried at once."""
     if not packages:
         return {}

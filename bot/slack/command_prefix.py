@@ -41,10 +41,10 @@ class CommandPrefix:
         """
         self._prefix = prefix
         ours = dict.fromkeys(f"/{command.parent or command.name}" for command in commands)
-        self._ours = {self.typed(name): name for name in ours}
+        self._ours = {self.write_command(name): name for name in ours}
         self._mention = command_pattern(tuple(sorted(ours, key=len, reverse=True)))
 
-    def typed(self, name: str) -> str:
+    def write_command(self, name: str) -> str:
         """Return a command, such as `/image`, as people type it."""
         return f"/{self._prefix}{name.removeprefix('/')}"
 
@@ -69,7 +69,7 @@ class CommandPrefix:
         if not self._prefix:
             return text
         return self._mention.sub(
-            lambda found: self.typed(found["name"]) if found["name"] else found[0], text
+            lambda found: self.write_command(found["name"]) if found["name"] else found[0], text
         )
 
     def card(self, card: Card) -> Card:

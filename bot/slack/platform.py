@@ -95,7 +95,7 @@ class SlackPlatform:
         self._services = services
         self._prefix = CommandPrefix(services.commands, self._section.command_prefix)
         logger = quiet_logger()
-        async with self._clients.connected(services.database) as installations:
+        async with self._clients.connect(services.database) as installations:
             app = make_app(
                 clients=self._clients,
                 installations=installations,

@@ -195,7 +195,7 @@ def test_the_key_of_the_config_is_named(folders, tmp_path, name, part):
         assert caught.value.code == code
         assert f"Correct {name} in" in error_text(caught.value, "en")
         config = load_config(None, overrides={"models": {"wan-14b": table}})
-        told = factories.placed(config, "wan-14b", caught.value)
+        told = factories.locate_problem(config, "wan-14b", caught.value)
         assert told.params["key"] == f"models.wan-14b.{name}"
 
 

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from bot import factories
-from bot.cli.models import listed
+from bot.cli.models import list_models
 from bot.config.sources import load_config
 from bot.doctor import storage
 from commands.text.messages import error_text
@@ -197,7 +197,7 @@ def test_a_broken_folder_leaves_the_other_models_and_is_noted(tmp_path):
     assert found.code == "error.config.model"
     assert found.params["problem"].code == "folder.no_index"
     report = DeviceReport(name="cpu", memory_bytes=10**10)
-    lines = [line for line in listed(config, report, "en") if line.startswith("mine")]
+    lines = [line for line in list_models(config, report, "en") if line.startswith("mine")]
     [line] = lines
     assert "models.mine.path: " in line
     assert line.endswith(
@@ -213,7 +213,7 @@ def test_files_that_have_gone_since_are_said_before_a_job_is_taken(folders, tmp_
         None,
         overrides={"models": {"installed": ["mine"], "mine": table}, "bot": {"data_dir": tmp_path}},
     )
-    check, asked = factories.installation(config).check, spec(model="mine")
+    check, asked = factories.make_installation(config).check, spec(model="mine")
     check(asked)
     lora.unlink()
     with pytest.raises(UserError, match=r"lora\.missing"):

@@ -15,7 +15,7 @@ pytest.importorskip("huggingface_hub")
 import transformers
 from safetensors.torch import load_file, save_file
 
-from bot.cli.models import checked, listed
+from bot.cli.models import list_models, verify_weights
 from bot.cli.parser import main
 from bot.config.sources import load_config
 from bot.doctor import storage
@@ -278,11 +278,11 @@ def test_the_models_that_are_listed_name_another_revision(downloaded, tmp_path, 
     config = load_config(tmp_path / "config.toml")
     [found] = storage.model_weights(config)
     assert (found.level, found.code) == (Level.FAIL, "error.checkpoint.other_revision")
-    [(is_fine, told)] = checked(config, "wan", "en")
+    [(is_fine, told)] = verify_weights(config, "wan", "en")
     assert not is_fine
     assert told.endswith("run: rushes models pull wan")
     report = DeviceReport(name="cpu", memory_bytes=10**10)
-    assert any(line.endswith(told) for line in listed(config, report, "en"))
+    assert any(line.endswith(told) for line in list_models(config, report, "en"))
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from PIL import Image
 
 from bot import factories
 from bot.app import open_app
-from bot.cli.offline_render import written
+from bot.cli.offline_render import write_flags
 from bot.http.body import MAX_TEXT
 from bot.plugins.loader import gather
 from bot.testing import open_terminal
@@ -308,7 +308,7 @@ async def test_a_queued_job_keeps_its_values_when_its_effect_is_upgraded_before_
 @pytest.mark.tour
 @pytest.mark.process
 def test_an_effect_is_chosen_by_its_option_and_counted(painted, config_of):
-    installation = factories.described(config_of())
+    installation = factories.describe_installation(config_of())
     assert {"paint", "paint-trouble", "copy"} <= set(installation.options.by_name)
 
     def resolved(**values):
@@ -379,7 +379,7 @@ async def test_help_says_what_the_options_of_effects_are_when_nothing_is_set(pai
 
 @pytest.mark.process
 def test_a_preset_or_default_may_hold_what_an_effect_takes_beside_its_switch(painted, config_of):
-    installation = factories.described(config_of())
+    installation = factories.describe_installation(config_of())
     kept = {"paint-trouble": "keep"}
     check_options(kept, installation)
     check_options({"paint-trouble": "keep", "frames": 49}, installation)
@@ -538,7 +538,7 @@ async def test_after_an_uninstall_jobs_and_presets_stay_readable_and_buttons_say
     assert (named["name"], named["package"], named["version"]) == ("paint", "rushes_paint", "1.0")
     assert named["values"]["paint"] == 200
     again = Spec.from_dict({"refine": False, **read_recipe(clip)})
-    assert written(again).options["paint"] == 200
+    assert write_flags(again).options["paint"] == 200
 
     for gone in list(painted.iterdir()):
         shutil.move(gone, tmp_path / gone.name)

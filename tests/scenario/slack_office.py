@@ -61,7 +61,7 @@ class Office:
         clients = Clients(Credentials(), api_base_url=self.slack.api_base_url)
         async with (
             open_database(self.directory / "rushes.db") as database,
-            clients.connected(database) as installations,
+            clients.connect(database) as installations,
         ):
             for team, installed in self.installed.items():
                 await installations.keep(

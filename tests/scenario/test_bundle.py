@@ -9,7 +9,7 @@ import pytest
 
 from bot.config.sections import Config
 from bot.doctor import bundle
-from bot.doctor.findings import fail, failed
+from bot.doctor.findings import fail, report_error
 from inference.domain.errors import UserError
 from inference.log_setup import LOG_NAME
 from tests.scenario.terminal_process import Shell, stop
@@ -93,9 +93,9 @@ def test_lines_that_others_wrote_are_left_out(tmp_path):
     found = [
         fail("host.canary", "doctor.host.unreachable", name="canary", problem="canary"),
         fail("weights.canary", "error.model.no_weights", model="canary"),
-        failed("workspace.canary", UserError("slack.token_rejected", problem="canary")),
+        report_error("workspace.canary", UserError("slack.token_rejected", problem="canary")),
         fail("memory.canary", "doctor.memory.too_small", model="canary", free="1", size="1"),
-        failed("config", UserError("config.no_section", name="canary", known=[])),
+        report_error("config", UserError("config.no_section", name="canary", known=[])),
     ]
     bundle.write(tmp_path / "bundle.zip", found, Config(bot={"data_dir": tmp_path}))
     written = contents(tmp_path / "bundle.zip")

@@ -294,11 +294,11 @@ async def test_a_guild_that_sends_the_bot_away_gets_no_more_work_done(place):
 
 async def test_a_token_that_discord_does_not_take_is_one_clear_error(place):
     from bot.config.sections import DiscordSection
-    from bot.discord.connection import logged_in
+    from bot.discord.connection import log_in
 
     section = DiscordSection(token=place.alice.user.name, api_base_url=place.discord.api_url)
     with pytest.raises(UserError, match="token_rejected"):
-        async with logged_in(section, place.alice.user.name):
+        async with log_in(section, place.alice.user.name):
             pass
 
 

@@ -145,14 +145,14 @@ async def test_the_command_line_and_metrics_say_what_readyz_says(house, monkeypa
         await services.jobs.drain()
         assert await healthy() == (1, "No new jobs are accepted.\nNot ready.\n")
         assert (await healthy("--live"))[0] == 0  # a restart would mend nothing
-        found = await configuration.running(house.app.config)
+        found = await configuration.ask_process(house.app.config)
         assert [(one.level, one.text("en")) for one in found] == [
             (Level.WARN, "No new jobs are accepted.")
         ]
         await services.jobs.resume()
         services.health.report("discord.connection", "Discord is away.")
         assert await healthy() == (1, "Discord is away.\nNot ready.\n")
-        [found] = await configuration.running(house.app.config)
+        [found] = await configuration.ask_process(house.app.config)
         assert (found.level, found.text("en")) == (Level.FAIL, "Discord is away.")
         services.health.clear("discord.connection")
         services.health.report("slack.T012AB", "One workspace has no valid token.")
@@ -170,7 +170,7 @@ async def test_health_and_doctor_say_that_the_queue_is_paused(house, monkeypatch
         assert await asyncio.to_thread(main, health) == 0
         assert "paused" in capsys.readouterr().out
         assert await asyncio.to_thread(main, [*health, "--strict"]) == 1
-        [found] = await configuration.running(house.app.config)
+        [found] = await configuration.ask_process(house.app.config)
         assert found.level is Level.WARN
         assert "paused" in found.text("en")
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from bot.config.sections import DiscordSection
-from bot.discord.connection import logged_in
+from bot.discord.connection import log_in
 from bot.network.connector import (
     ProxyError,
     open_session,
@@ -123,7 +123,7 @@ async def test_a_proxy_that_refuses_the_password_is_one_sentence(place, proxy, s
     api = place.discord.api_url.replace("http:", f"{scheme}:")
     section = DiscordSection(token=place.discord.token, api_base_url=api)
     with pytest.raises(UserError, match="proxy_refused") as caught:
-        async with logged_in(section, place.discord.token):
+        async with log_in(section, place.discord.token):
             pass
     assert PASSWORD not in str(caught.value)
 

@@ -211,7 +211,7 @@ async def test_what_is_deleted_is_neither_asked_for_again_nor_completed(http, co
     async with connect(config.bot.data_dir) as client:
         job = (await client.command(SMALL, kim)).card.job
         async with asyncio.timeout(180):
-            await client.settled(job, kim)
+            await client.wait_until_settled(job, kim)
         assert (await client.words(kim)).jobs == (job,)
         delete = f"v1:delete:{job}"
         stranger = await client.confirm(delete, replace(kim, name="bo"))

@@ -134,10 +134,10 @@ class CommandGateway:
         except (RushesError, TimeoutError):
             return []
 
-    async def outdated(self, interaction: discord.Interaction) -> None:
+    async def answer_outdated(self, interaction: discord.Interaction) -> None:
         """Answer that the person's Discord has an outdated version of a command."""
         locale = self._calls.locale(interaction)
-        await self._give(interaction, context_menus.outdated(locale))
+        await self._give(interaction, context_menus.answer_outdated(locale))
 
     async def left(self, guild: discord.Guild) -> None:
         """Cancel the jobs of a guild that removed the bot."""

@@ -12,7 +12,12 @@ import structlog
 from discord import app_commands
 
 from bot.discord.inbound.command_gateway import CommandGateway
-from bot.discord.inbound.option_parameters import described, localised, named, parameters
+from bot.discord.inbound.option_parameters import (
+    localise,
+    localise_description,
+    localise_name,
+    parameters,
+)
 from commands.context import Command
 from commands.policy.operator_rules import DirectMessages
 from commands.schema import Permission, Value
@@ -71,7 +76,7 @@ class _Tree(app_commands.CommandTree[discord.Client]):
         if not isinstance(error, _OUTDATED):
             log_bug(_log, "discord.bug", error, what=str(interaction.type.name))
         elif interaction.type is _COMMAND:
-            await self._gateway.outdated(interaction)
+            await self._gateway.answer_outdated(interaction)
 
 
 class CatalogTranslator(app_commands.Translator):
@@ -104,9 +109,9 @@ def _command(
         [inspect.Parameter("interaction", inspect.Parameter.POSITIONAL_OR_KEYWORD), *made.values()]
     )
     if made:
-        told = {parameter.name: described(option) for option, parameter in made.items()}
+        told = {parameter.name: localise_description(option) for option, parameter in made.items()}
         callback = app_commands.describe(**told)(callback)
-        shown = {parameter.name: named(option) for option, parameter in made.items()}
+        shown = {parameter.name: localise_name(option) for option, parameter in made.items()}
         callback = app_commands.rename(**shown)(callback)
     return app_commands.Command(
         allowed_contexts=contexts,
@@ -140,4 +145,4 @@ def _localised(key: str, plain: str | None = None) -> app_commands.locale_str | 
     """Return a text of the catalog; `plain` for a plugin's, which is not there."""
     if plain is not None and template(key) is None:
         return plain
-    return localised(partial(text, key))
+    return localise(partial(text, key))

@@ -74,7 +74,7 @@ def job_of(message: discord.Message) -> str | None:
     return next(_jobs(message), None)
 
 
-async def outdated(locale: str) -> Card:
+async def answer_outdated(locale: str) -> Card:
     """Answer that commands have changed since the person's Discord loaded them."""
     return replies.error(UserError("discord.outdated"), locale)
 

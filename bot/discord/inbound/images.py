@@ -70,7 +70,7 @@ class ImageFetcher:
         Raises:
             UserError: `image.foreign`, `image.too_large` or `image.fetch_failed`.
         """
-        download = partial(self._download, checked(image, self._hosts), target)
+        download = partial(self._download, check_image_url(image, self._hosts), target)
         try:
             await retry(
                 download,
@@ -96,7 +96,7 @@ class ImageFetcher:
             await save(response, target, self._limits)
 
 
-def checked(typed: str, hosts: Collection[str]) -> yarl.URL:
+def check_image_url(typed: str, hosts: Collection[str]) -> yarl.URL:
     """Return an address that is safe to fetch from.
 
     Raises:
@@ -121,7 +121,7 @@ def checked(typed: str, hosts: Collection[str]) -> yarl.URL:
 def is_fetchable(typed: str, hosts: Collection[str]) -> bool:
     """Whether an address is safe to fetch from."""
     try:
-        checked(typed, hosts)
+        check_image_url(typed, hosts)
     except UserError:
         return False
     return True

@@ -71,7 +71,7 @@ class OptionTransformer(app_commands.Transformer[Any]):
         if not self._option.choices:
             return None
         return [
-            app_commands.Choice(name=localised(partial(_choice, self._option, value)), value=value)
+            app_commands.Choice(name=localise(partial(_choice, self._option, value)), value=value)
             for value in self._option.choices
         ]
 
@@ -135,7 +135,7 @@ def fit_options(command: Command, offered: Sequence[Option]) -> list[Option]:
     return list(offered[:1])
 
 
-def localised(write: Callable[[str], str]) -> app_commands.locale_str:
+def localise(write: Callable[[str], str]) -> app_commands.locale_str:
     """Return a text that Discord shows in each person's language.
 
     Args:
@@ -144,14 +144,14 @@ def localised(write: Callable[[str], str]) -> app_commands.locale_str:
     return app_commands.locale_str(write(FALLBACK), write=write)
 
 
-def named(option: Option) -> app_commands.locale_str:
+def localise_name(option: Option) -> app_commands.locale_str:
     """Return the localised name of an option."""
-    return localised(partial(discord_name, option))
+    return localise(partial(discord_name, option))
 
 
-def described(option: Option) -> app_commands.locale_str:
+def localise_description(option: Option) -> app_commands.locale_str:
     """Return the localised description of an option."""
-    return localised(partial(_description, option))
+    return localise(partial(_description, option))
 
 
 def _characters(command: Command, options: Sequence[Option]) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 
-from bot.discord.address import Posted, created_at
+from bot.discord.address import Posted, read_creation_time
 from inference.clock import Clock
 
 WINDOW_SECONDS = 5.0
@@ -26,7 +26,7 @@ class EditThrottle:
         self._clock = clock
         self._edits: defaultdict[int, deque[tuple[float, int]]] = defaultdict(deque)
 
-    def edited(self, posted: Posted) -> None:
+    def note_edit(self, posted: Posted) -> None:
         """Note an edit."""
         self._edits[posted.channel].append((self._clock.monotonic(), posted.message))
 
@@ -35,7 +35,7 @@ class EditThrottle:
         self._forget()
         now = self._clock.monotonic()
         edits = self._edits.get(posted.channel, ())
-        if self._clock.now() - created_at(posted.message).timestamp() > OLD_SECONDS:
+        if self._clock.now() - read_creation_time(posted.message).timestamp() > OLD_SECONDS:
             return all(message != posted.message for _, message in edits)
         return sum(now - at < WINDOW_SECONDS for at, _ in edits) < EDITS_IN_WINDOW
 

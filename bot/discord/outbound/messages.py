@@ -36,7 +36,7 @@ def _explained(message: Outgoing, channel: int, locale: str) -> Card:
     why = message.trace.get("why")
     if why is None or channel == expected:
         return card
-    return render.noted(card, text(why, locale))
+    return render.add_note(card, text(why, locale))
 
 
 def _may_embed(client: discord.Client, message: Outgoing, channel: int) -> bool:
@@ -54,7 +54,7 @@ async def _worded(card: Card, locale: str, send: Callable[[Card], Awaitable[Sent
         if not refuses_words(error):
             raise
     note = text("discord.why.words", locale)
-    return await send(render.noted(render.neutral(card), note))
+    return await send(render.add_note(render.neutral(card), note))
 
 
 async def send(

@@ -150,7 +150,7 @@ def message(
     )
 
 
-def noted(card: Card, note: str) -> Card:
+def add_note(card: Card, note: str) -> Card:
     """Return a card with a note after the line that notifies."""
     first = 1 if card.ping else 0
     return replace(card, lines=(*card.lines[:first], (note,), *card.lines[first:]))

@@ -85,7 +85,7 @@ class Threads:
             raise
         return card.message
 
-    def filled(self, thread: int) -> None:
+    def note_clip(self, thread: int) -> None:
         """Note that a thread has its clip."""
         self._empty.discard(thread)
 

@@ -67,7 +67,7 @@ class _Gate:
         self._tokens: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     @contextlib.asynccontextmanager
-    async def entered(self, token: Token) -> AsyncIterator[None]:
+    async def enter(self, token: Token) -> AsyncIterator[None]:
         """Count the block. Raises `UserError`: `http.busy`: the others take too long."""
         own = self._tokens.setdefault(token.id, asyncio.Semaphore(self._limit.token))
         tenant = self._tenants.setdefault(token.tenant, asyncio.Semaphore(self._limit.tenant))
@@ -109,7 +109,7 @@ class Admission:
         Raises:
             UserError: `http.busy`: its turn does not come soon.
         """
-        return self._turns.entered(token)
+        return self._turns.enter(token)
 
     @contextlib.asynccontextmanager
     async def upload(self, request: web.Request, token: Token) -> AsyncIterator[None]:
@@ -125,7 +125,7 @@ class Admission:
         if _UPLOADING in request:
             yield
             return
-        async with self._uploads.entered(token):
+        async with self._uploads.enter(token):
             request[_UPLOADING] = True
             try:
                 yield
@@ -138,7 +138,7 @@ class Admission:
         Raises:
             UserError: `http.busy`: other checks take too long.
         """
-        return self._checks.entered(token)
+        return self._checks.enter(token)
 
     def check_room(self, token: Token) -> None:
         """Check that a job would be taken, as far as that is known before its body is read.

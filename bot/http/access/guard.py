@@ -152,7 +152,7 @@ class Guard:
             return
         if self.revocation.under_way(token) >= PER_TOKEN:
             raise UserError("http.connections", limit=PER_TOKEN)
-        async with self.revocation.watched(token):
+        async with self.revocation.watch(token):
             yield token
 
     def call(self, request: web.Request, *, key: str | None = None, body: str = "") -> Call:

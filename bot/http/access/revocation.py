@@ -31,7 +31,7 @@ class Revocation:
         return len(self._under_way.get(token.id, ()))
 
     @contextlib.asynccontextmanager
-    async def watched(self, token: Token) -> AsyncIterator[None]:
+    async def watch(self, token: Token) -> AsyncIterator[None]:
         """Run the block as long as the token is valid.
 
         Raises:
@@ -52,7 +52,7 @@ class Revocation:
             raise UserError("http.unauthorized") from None
 
     @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
+    async def run(self) -> AsyncIterator[None]:
         """Watch inside the block."""
         task = asyncio.create_task(self._run(), name="http-revocation")
         try:

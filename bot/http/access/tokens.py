@@ -149,7 +149,7 @@ class TokenTable:
         Raises:
             UserError: `token.*`.
         """
-        tenant = tenant_named(guild)
+        tenant = parse_tenant(guild)
         if not _plain(name):
             raise UserError("token.name", limit=MAX_NAME)
         if person is not None and not _plain(person):
@@ -189,14 +189,14 @@ class TokenTable:
                 raise UserError("token.exists", name=row["name"]) from error
         return f"rsh_{key}_{secret}"
 
-    def named_roles(self, guild: str) -> dict[str, list[str]]:
+    def find_roles(self, guild: str) -> dict[str, list[str]]:
         """Return the keys of the settings of a guild that name a role, by its roles."""
         found: dict[str, set[str]] = {}
         tables = self._connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'settings'")
         if tables.fetchone() is None:  # Rushes has never run
             return {}
         rows = self._connection.execute(
-            "SELECT key, value FROM settings WHERE tenant = ? ORDER BY key", (tenant_named(guild),)
+            "SELECT key, value FROM settings WHERE tenant = ? ORDER BY key", (parse_tenant(guild),)
         )
         keys = {setting.key for setting in OF_ROLES}
         for key, value in rows:
@@ -252,7 +252,7 @@ def open_tokens(data_directory: Path) -> Iterator[TokenTable]:
         yield TokenTable(opened)
 
 
-def tenant_named(guild: str) -> str:
+def parse_tenant(guild: str) -> str:
     """Return the tenant that a guild means on the command line.
 
     Raises:

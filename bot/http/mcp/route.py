@@ -61,7 +61,7 @@ class McpRoute:
         return [web.post(PATH, self._answer)]
 
     @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
+    async def run(self) -> AsyncIterator[None]:
         """Serve inside the block."""
         try:
             yield
@@ -88,8 +88,8 @@ class McpRoute:
     def _make(self) -> StreamableHTTPSessionManager:
         from bot.http.mcp.server import make_manager, make_server  # noqa: PLC0415 - it takes a second
 
-        async def listed(request: Any) -> list[dict[str, Any]]:
-            return self._tools.listed(self._guard.locale(request.scope[REQUEST]))
+        async def list_tools(request: Any) -> list[dict[str, Any]]:
+            return self._tools.list_tools(self._guard.locale(request.scope[REQUEST]))
 
         async def run(
             request: Any, name: str, arguments: dict[str, Any], report: Any
@@ -107,7 +107,7 @@ class McpRoute:
             )
             return await self._tools.run(name, arguments, visit)
 
-        return make_manager(make_server(listed, run, locale=self._services.language))
+        return make_manager(make_server(list_tools, run, locale=self._services.language))
 
     @contextlib.asynccontextmanager
     async def _turn(

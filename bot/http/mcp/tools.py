@@ -26,7 +26,7 @@ from bot.http.videos import actions
 from bot.http.videos.content import STILL, TYPES, Content, Variant
 from bot.http.videos.events import changes
 from bot.http.videos.option_values import WITHIN, check_arguments, options
-from bot.http.videos.requests import CreateRequest, Prompt, Seconds, checked, picture_names
+from bot.http.videos.requests import CreateRequest, Prompt, Seconds, parse_request, picture_names
 from bot.http.videos.video_json import notes, video_json
 from bot.platform import Services
 from commands.context import Call
@@ -113,7 +113,7 @@ class Tools:
             "cancel": (self._cancel, "mcp.cancel"),
         }
 
-    def listed(self, locale: str) -> list[dict[str, Any]]:
+    def list_tools(self, locale: str) -> list[dict[str, Any]]:
         """Return the tools with their schemas, for the models that are installed."""
         schemas = {
             "generate": self._generate_schema(locale),
@@ -171,7 +171,7 @@ class Tools:
             if (given := own.pop(name)) is not None  # as if it were absent
         }
         check_arguments(own.keys(), installation.options, (*common, *sorted(names)))
-        asked = checked(CreateRequest, {**fields, "rushes": own})
+        asked = parse_request(CreateRequest, {**fields, "rushes": own})
         values = options(asked, installation, within="")
         for name, picture in pictures.items():
             if not isinstance(picture, str) or not picture:
@@ -182,11 +182,11 @@ class Tools:
         return self._accepted(made, visit)
 
     async def _status(self, arguments: Mapping[str, Any], visit: Visit) -> dict[str, Any]:
-        asked = checked(JobArguments, arguments)
+        asked = parse_request(JobArguments, arguments)
         return self._standing(await actions.find(visit.call, asked.id), visit)
 
     async def _wait(self, arguments: Mapping[str, Any], visit: Visit) -> dict[str, Any]:
-        asked = checked(WaitArguments, arguments)
+        asked = parse_request(WaitArguments, arguments)
         job = await actions.find(visit.call, asked.id)
         reported = -1.0
         found = changes(
@@ -196,7 +196,7 @@ class Tools:
             show=lambda job: self._json(job, visit),
         )
         with contextlib.suppress(TimeoutError):
-            async with contextlib.aclosing(found), self._shutdown.limited(asked.seconds):
+            async with contextlib.aclosing(found), self._shutdown.limit_wait(asked.seconds):
                 async for change in found:
                     if change is not None:
                         job, data = change
@@ -206,7 +206,7 @@ class Tools:
         return self._standing(await actions.find(visit.call, job.id), visit)
 
     async def _result(self, arguments: Mapping[str, Any], visit: Visit) -> dict[str, Any]:
-        asked = checked(JobArguments, arguments)
+        asked = parse_request(JobArguments, arguments)
         job = await actions.find_finished(visit.call, asked.id)
         file = await self._content.file(visit.call, job, Variant.VIDEO)
         size = await self._content.size(visit.call, job)
@@ -232,18 +232,18 @@ class Tools:
         return answer
 
     async def _extend(self, arguments: Mapping[str, Any], visit: Visit) -> dict[str, Any]:
-        asked = checked(ExtendArguments, arguments)
+        asked = parse_request(ExtendArguments, arguments)
         job = await actions.find_finished(visit.call, asked.id)
         async with visit.turn({}):
             made = await actions.extend(visit.call, job, prompt=asked.prompt, seconds=asked.seconds)
         return self._accepted(made, visit)
 
     async def _queue(self, arguments: Mapping[str, Any], visit: Visit) -> dict[str, Any]:
-        checked(NoArguments, arguments)
+        parse_request(NoArguments, arguments)
         return await _said("/rushes queue", "", visit)
 
     async def _cancel(self, arguments: Mapping[str, Any], visit: Visit) -> dict[str, Any]:
-        asked = checked(JobArguments, arguments)
+        asked = parse_request(JobArguments, arguments)
         job = await actions.find(visit.call, asked.id)
         return await _said("/rushes cancel", job.id, visit)
 

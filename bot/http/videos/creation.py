@@ -100,7 +100,7 @@ class Creation:
         Args:
             request: That makes one.
             files: Pictures by option; what a spec names them by is yielded.
-            fields: See `Uploads.held`.
+            fields: See `Uploads.hold`.
 
         Raises:
             UserError: `http.busy`, `image.*`, or that the queue is full.
@@ -110,7 +110,7 @@ class Creation:
             if files:
                 admission.check_room(token)
                 await stack.enter_async_context(admission.upload(request, token))
-            held = self._uploads.held(files, admission.turn(token), fields=fields)
+            held = self._uploads.hold(files, admission.turn(token), fields=fields)
             images = await stack.enter_async_context(held)
             stack.enter_context(admission.place(token))
             yield images

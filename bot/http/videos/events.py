@@ -89,7 +89,7 @@ async def send_events(
         await response.prepare(request)
         found = changes(job.id, events=events, read=read, show=show)
         try:
-            async with contextlib.aclosing(found), shutdown.limited():
+            async with contextlib.aclosing(found), shutdown.limit_wait():
                 async for change in found:
                     if change is None:
                         await response.write(b": waiting\n\n")

@@ -113,7 +113,7 @@ class ExtendRequest(PromptRequest):
 Request = TypeVar("Request", bound=BaseModel)
 
 
-def checked(model: type[Request], fields: Mapping[str, Any]) -> Request:
+def parse_request(model: type[Request], fields: Mapping[str, Any]) -> Request:
     """Return the request that fields make.
 
     Raises:

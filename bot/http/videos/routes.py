@@ -19,8 +19,8 @@ from bot.http.videos.requests import (
     EditRequest,
     ExtendRequest,
     RemixRequest,
-    checked,
     image_bytes,
+    parse_request,
     pictures_of,
     unknown_field,
 )
@@ -84,7 +84,7 @@ class Videos:
 
     async def _create(self, request: web.Request) -> web.Response:
         async def create(fields: dict[str, Any], call: Call, creating: Creating) -> Result:
-            asked = checked(CreateRequest, fields)
+            asked = parse_request(CreateRequest, fields)
             installation = self._services.installation
             files = pictures_of(asked.rushes, installation.options)
             values = options(asked, installation)
@@ -99,14 +99,14 @@ class Videos:
 
     async def _remix(self, request: web.Request) -> web.Response:
         async def remix(fields: dict[str, Any], call: Call, creating: Creating) -> Result:
-            asked = checked(RemixRequest, fields)
+            asked = parse_request(RemixRequest, fields)
             return await self._changed(call, creating, request.match_info["video"], asked)
 
         return await self._made(request, remix)
 
     async def _edit(self, request: web.Request) -> web.Response:
         async def edit(fields: dict[str, Any], call: Call, creating: Creating) -> Result:
-            asked = checked(EditRequest, fields)
+            asked = parse_request(EditRequest, fields)
             return await self._changed(call, creating, asked.video.id, asked)
 
         return await self._made(request, edit)
@@ -131,7 +131,7 @@ class Videos:
 
     async def _extend(self, request: web.Request) -> web.Response:
         async def extend(fields: dict[str, Any], call: Call, creating: Creating) -> Result:
-            asked = checked(ExtendRequest, fields)
+            asked = parse_request(ExtendRequest, fields)
             for name in asked.rushes:  # all else is as in the clip before
                 raise unknown_field(name, ["prompt", "video", "seconds"], within="rushes.")
             job = await actions.find_finished(call, asked.video.id)

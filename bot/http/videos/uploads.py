@@ -80,7 +80,7 @@ class Uploads:
         return PREFIX + name
 
     @contextlib.asynccontextmanager
-    async def held(
+    async def hold(
         self,
         files: Mapping[str, bytes],
         turn: contextlib.AbstractAsyncContextManager[None],

@@ -48,7 +48,7 @@ class Credentials:
 
 
 class Clients:
-    """Web API clients. Usable inside `connected`; before that nothing can be posted."""
+    """Web API clients. Usable inside `connect`; before that nothing can be posted."""
 
     def __init__(self, credentials: Credentials, *, api_base_url: str | None) -> None:
         self.api_base_url = api_base_url
@@ -61,7 +61,7 @@ class Clients:
         self._expiries: dict[str, float] = {}
 
     @contextlib.asynccontextmanager
-    async def connected(self, database: Database) -> AsyncIterator[WorkspaceInstallations]:
+    async def connect(self, database: Database) -> AsyncIterator[WorkspaceInstallations]:
         """Open the connections and learn who has the app.
 
         Raises:
@@ -102,7 +102,7 @@ class Clients:
 
         Raises:
             DeliveryError: `slack.not_installed`: it has no installation any more; transient
-                `delivery.not_connected` before `connected`.
+                `delivery.not_connected` before `connect`.
         """
         installation = await self._usable(team, enterprise)
         return self._client(installation, team, self.session)

@@ -27,7 +27,7 @@ MAX_BLOCKS = 100
 PATIENCE_SECONDS = 5.0
 
 
-async def opened(
+async def draw_home(
     body: dict[str, Any],
     context: AsyncBoltContext,
     installation: WorkspaceInstallation,

@@ -58,11 +58,11 @@ def register(app: AsyncApp, deps: Dependencies) -> None:
     for event in ("app_mention", "message"):
         app.event(event, middleware=[mentions.accept])(_done)
     app.event("file_shared")(mentions.note_file)
-    app.event("app_home_opened")(app_home.opened)
-    app.event("app_uninstalled")(uninstall.uninstalled)
+    app.event("app_home_opened")(app_home.draw_home)
+    app.event("app_uninstalled")(uninstall.forget_workspace)
     app.event("tokens_revoked")(uninstall.tokens_revoked)
-    app.event("channel_shared")(uninstall.sharing_changed)
-    app.event("channel_unshared")(uninstall.sharing_changed)
+    app.event("channel_shared")(uninstall.forget_channel)
+    app.event("channel_unshared")(uninstall.forget_channel)
 
 
 def _in_background(

@@ -13,7 +13,7 @@ from bot.slack.installations import WorkspaceInstallation
 _log = structlog.get_logger(__name__)
 
 
-async def uninstalled(context: AsyncBoltContext, deps: Dependencies) -> None:
+async def forget_workspace(context: AsyncBoltContext, deps: Dependencies) -> None:
     """Forget a workspace that removed the app."""
     found = deps.installations.find(context.team_id, context.enterprise_id)
     if found is not None:
@@ -25,10 +25,10 @@ async def tokens_revoked(
 ) -> None:
     """Forget a workspace whose bot token was revoked; tokens of people are not ours."""
     if (body["event"].get("tokens") or {}).get("bot"):
-        await uninstalled(context, deps)
+        await forget_workspace(context, deps)
 
 
-async def sharing_changed(
+async def forget_channel(
     body: dict[str, Any], installation: WorkspaceInstallation, deps: Dependencies
 ) -> None:
     """Drop the cached facts of a channel."""

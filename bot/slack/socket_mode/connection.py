@@ -112,7 +112,7 @@ class Connection:
             try:
                 while True:
                     self.connected = True
-                    reason = await socket.ended()
+                    reason = await socket.wait_for_end()
                     _log.info("slack.socket.ended", reason=reason)
                     works = self.connected = reason in _REPLACED_IN_TIME
                     if self._clock.monotonic() - socket.opened_at >= STABLE_SECONDS:
@@ -175,7 +175,7 @@ class Connection:
         self._sockets.add(socket)
         try:
             await socket.listen(str(opened.get("url")))
-            return socket, await socket.greeted()
+            return socket, await socket.wait_for_hello()
         except BaseException:
             await self._close(socket)
             raise

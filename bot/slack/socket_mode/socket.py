@@ -134,14 +134,14 @@ class Socket(SocketModeClient):
         """Do not: this socket has ended."""
         self._end("dead")
 
-    async def greeted(self) -> str | None:
+    async def wait_for_hello(self) -> str | None:
         """Wait for Slack's hello; return why the socket has ended already, or None."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(HELLO_SECONDS):
                 await self._greeting.wait()
         return self._reason if self._ended.is_set() else None
 
-    async def ended(self) -> str:
+    async def wait_for_end(self) -> str:
         """Wait until the socket has ended, and return why."""
         loop = asyncio.get_running_loop()
         begun = loop.time()

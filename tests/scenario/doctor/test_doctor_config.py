@@ -166,6 +166,6 @@ def test_a_disabled_plugin_is_not_among_the_loaded_and_an_unknown_name_is_told(
 )
 async def test_a_running_process_that_is_not_well(tmp_path, data, code):
     (tmp_path / "data").mkdir()
-    fine(await configuration.running(config(tmp_path)))
+    fine(await configuration.ask_process(config(tmp_path)))
     async with answering(tmp_path / "data" / "rushes.sock", data):
-        only(await configuration.running(config(tmp_path)), Level.WARN, code)
+        only(await configuration.ask_process(config(tmp_path)), Level.WARN, code)

@@ -30,11 +30,11 @@ from tests.scenario.doctor.findings import (
 
 def test_a_port_of_http_that_is_taken(tmp_path, free_port):
     known = config(tmp_path, bot={"platforms": ["http"]}, http={"port": free_port})
-    fine(network.listening(known))
+    fine(network.check_port(known))
     with socket.create_server(("127.0.0.1", free_port)):
-        found = only(network.listening(known), Level.FAIL, "error.http.cannot_listen")
+        found = only(network.check_port(known), Level.FAIL, "error.http.cannot_listen")
     assert found.text("en").count(str(free_port)) == 1
-    assert not [*network.listening(config(tmp_path, http={"port": free_port}))]
+    assert not [*network.check_port(config(tmp_path, http={"port": free_port}))]
 
 
 @pytest.mark.slow

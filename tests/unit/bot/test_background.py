@@ -227,7 +227,7 @@ async def test_a_listener_stays_connected_through_cards_that_cannot_be_told(tmp_
         heard.append(event)
 
     feed = EventStream(terminal=terminal, events=events, tenant="guild:a", queue=line)
-    with feed.subscribed():
+    with feed.subscribe():
         async with running(feed.run(send, asyncio.Event())):
             job = a_job()
             feed._messages.put_nowait(

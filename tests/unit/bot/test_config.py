@@ -360,12 +360,12 @@ def test_a_model_whose_folder_is_missing_stops_no_other(tmp_path):
         "[models.gone]\nengine = 'diffusers'\npath = '/nowhere'\n",
     )
     known = factories.models(config)
-    installation = factories.installation(config, known)
+    installation = factories.make_installation(config, known)
     installation.check(replace(SPEC, model="testcard"))
     with pytest.raises(UserError) as caught:
         installation.check(replace(SPEC, model=installation.default.name))  # it is the default
     assert caught.value.code == "folder.missing"
-    told = error_text(factories.placed(config, "gone", known.problems["gone"]), "en")
+    told = error_text(factories.locate_problem(config, "gone", known.problems["gone"]), "en")
     assert told.startswith(str(tmp_path / "mine.toml") + ":5: models.gone.path")
     assert [entry.capabilities.name for entry in known.usable(config.models.installed)] == [
         "testcard"
@@ -401,7 +401,7 @@ def test_a_broken_model_tells_its_problem_before_any_option_and_once_it_is_mende
         "[models]\ninstalled = ['gone', 'testcard']\n"
         f"[models.gone]\nengine = 'diffusers'\npath = '{place}'\n",
     )
-    installation = factories.installation(config)
+    installation = factories.make_installation(config)
     asked = {"model": "gone", "resolution": "360p", "frames": 2}  # its stand-in has neither
 
     def told():
@@ -454,8 +454,8 @@ def test_a_broken_model_is_not_offered_anywhere(tmp_path):
         "[models]\ninstalled = ['gone', 'testcard']\n"
         f"[models.gone]\nengine = 'diffusers'\npath = '{tmp_path}/gone'\n",
     )
-    installation = factories.installation(config)
-    alone = factories.installation(loaded(tmp_path, "[models]\ninstalled = ['testcard']\n"))
+    installation = factories.make_installation(config)
+    alone = factories.make_installation(loaded(tmp_path, "[models]\ninstalled = ['testcard']\n"))
 
     assert [model.name for model in installation.offered] == ["testcard"]
     assert installation.options.shown == alone.options.shown
@@ -481,7 +481,7 @@ def test_where_the_folder_of_the_only_model_is_missing_a_start_goes_on(tmp_path)
         tmp_path,
         "[models]\ninstalled = ['gone']\n[models.gone]\nengine = 'diffusers'\npath = '/nowhere'\n",
     )
-    assert [model.name for model in factories.installation(config).models] == ["gone"]
+    assert [model.name for model in factories.make_installation(config).models] == ["gone"]
 
 
 def test_a_wrong_key_beside_a_missing_folder_still_stops(tmp_path):

@@ -5,7 +5,7 @@ import tomllib
 import pytest
 
 from bot.cli.parser import main
-from bot.config.effective import MASK, shown
+from bot.config.effective import MASK, format_config
 from bot.config.sections import Config
 from bot.config.sources import load_config
 
@@ -45,7 +45,7 @@ def test_each_value_says_where_it_comes_from(monkeypatch, tmp_path, capsys):
 def test_no_secret_is_shown(secrets):
     # A model's own table may be unknown here, so that one is given to the sections directly.
     del_hub = {"models": {"opensora": {"hf_token": "canary-hub"}}}
-    written = "\n".join(shown(Config(**del_hub)))
+    written = "\n".join(format_config(Config(**del_hub)))
     assert "canary" not in written
     assert f'base_url = "http://{MASK}@llm.local/v1"' in written
     assert f'hf_token = "{MASK}"' in written
@@ -67,20 +67,20 @@ def test_no_secret_is_shown(secrets):
 )
 def test_no_secret_of_a_plugin_is_shown_however_it_is_spelled(table):
     section = {"models": {"installed": ["mine"], "mine": table}}
-    assert "canary" not in "\n".join(shown(Config(**section)))
+    assert "canary" not in "\n".join(format_config(Config(**section)))
 
 
 def test_a_whole_table_from_the_environment_is_shown_as_one(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("RUSHES_MODELS__TESTCARD", '{"step_seconds": 0.5}')
-    lines = list(shown(load_config(None)))
+    lines = list(format_config(load_config(None)))
     assert "[models.testcard]" in lines
     assert "step_seconds = 0.5  # RUSHES_MODELS__TESTCARD" in lines
 
 
 @pytest.mark.parametrize("place", ["https://host/v1?key=canary", "https://host/webhooks/1/canary"])
 def test_an_address_is_shown_without_what_lets_one_in(place):
-    written = "\n".join(shown(Config(assistant={"base_url": place})))
+    written = "\n".join(format_config(Config(assistant={"base_url": place})))
     assert "canary" not in written
     assert "https://host/" in written
 
@@ -95,6 +95,6 @@ def test_what_is_shown_is_a_config_that_says_the_same(monkeypatch, tmp_path):
     )
     config = load_config(source)
     again = tmp_path / "again.toml"
-    again.write_text("\n".join(shown(config)))
+    again.write_text("\n".join(format_config(config)))
     assert load_config(again).model_dump() == config.model_dump()
     tomllib.loads(again.read_text())

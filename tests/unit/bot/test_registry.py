@@ -303,7 +303,7 @@ def test_a_model_whose_options_nobody_can_type_is_left_out_by_name(install, tmp_
         },
     )
     models = Models(config.models.tables())
-    found = factories.described(config, models)
+    found = factories.describe_installation(config, models)
     assert [model.name for model in found.models] == ["ours", "nano"]
     problems = models.plugins.problems
     assert [*problems] == ["plugin.rushes.models.odd", "plugin.rushes.models.space"]
@@ -312,7 +312,7 @@ def test_a_model_whose_options_nobody_can_type_is_left_out_by_name(install, tmp_
 
     alone = config_of(tmp_path, models={"installed": ["odd"]})
     with pytest.raises(UserError) as caught:
-        factories.described(alone)
+        factories.describe_installation(alone)
     assert caught.value.code == "plugin.broken"
 
 
@@ -321,7 +321,7 @@ def test_a_plugin_with_the_name_of_another_model_is_named_and_that_one_stays(ins
     tables = {"installed": ["nano", "ours"], "ours": {"engine": "testcard"}}
     config = config_of(tmp_path, models=tables)
     models = Models(config.models.tables())
-    found = factories.described(config, models)
+    found = factories.describe_installation(config, models)
     assert [model.title for model in found.models] == ["Open-Sora nano", "Test card"]
     assert all(model.option("glow") is None for model in found.models)
     assert [*models.plugins.problems] == ["plugin.rushes.models.nano", "plugin.rushes.models.ours"]

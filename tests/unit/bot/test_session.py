@@ -62,8 +62,8 @@ def client():
 
 async def test_a_number_stays_with_its_card_when_another_one_comes_in(client):
     session = Session(client, ANN)
-    assert session.shown(a_card("first", Action.CANCEL, Action.EDIT)) == 1
-    assert session.shown(a_card("second", Action.REROLL)) == 3
+    assert session.number_buttons(a_card("first", Action.CANCEL, Action.EDIT)) == 1
+    assert session.number_buttons(a_card("second", Action.REROLL)) == 3
     for number in ("1", "/press 3", "#2"):
         await session.handle(number)
     assert client.ids == ["v1:cancel:first", "v1:reroll:second", "v1:edit:first"]
@@ -78,10 +78,10 @@ async def test_a_greeting_is_answered_with_help(client, said):
 
 async def test_delete_asks_before_it_deletes(client):
     session = Session(client, ANN)
-    session.shown(a_card("first", Action.REROLL, Action.DELETE))
+    session.number_buttons(a_card("first", Action.REROLL, Action.DELETE))
     asked = (await session.handle("2")).card
     assert client.ids == []
-    number = session.shown(asked)
+    number = session.number_buttons(asked)
     assert "Delete" in asked.title
     await session.handle(str(number))
     assert client.ids == ["v1:delete:first"]
@@ -90,7 +90,7 @@ async def test_delete_asks_before_it_deletes(client):
 async def test_delete_is_not_asked_where_there_is_nothing_to_delete(client):
     client.refusal = UserError("job.nothing_to_remove", job="first")
     session = Session(client, ANN)
-    session.shown(a_card("first", Action.DELETE))
+    session.number_buttons(a_card("first", Action.DELETE))
     for _ in range(2):
         outcome = await session.handle("1")
         assert not outcome.accepted
@@ -101,7 +101,7 @@ async def test_delete_is_not_asked_where_there_is_nothing_to_delete(client):
 async def test_a_server_that_cannot_ask_is_asked_for(client):
     client.confirm = lost_question
     session = Session(client, ANN)
-    session.shown(a_card("first", Action.DELETE))
+    session.number_buttons(a_card("first", Action.DELETE))
     assert "Delete" in (await session.handle("1")).card.title
     await session.handle("1")
     assert client.ids == ["v1:delete:first"]
@@ -113,10 +113,10 @@ async def lost_question(button_id, speaker):
 
 async def test_delete_pressed_again_says_yes_and_after_anything_else_asks_again(client):
     session = Session(client, ANN)
-    session.shown(a_card("first", Action.REROLL, Action.DELETE))
-    session.shown((await session.handle("2")).card)
+    session.number_buttons(a_card("first", Action.REROLL, Action.DELETE))
+    session.number_buttons((await session.handle("2")).card)
     await session.handle("1")
-    session.shown((await session.handle("2")).card)
+    session.number_buttons((await session.handle("2")).card)
     assert client.ids == ["v1:reroll:first"]
     await session.handle("2")
     assert client.ids == ["v1:reroll:first", "v1:delete:first"]
@@ -124,8 +124,8 @@ async def test_delete_pressed_again_says_yes_and_after_anything_else_asks_again(
 
 async def test_delete_of_one_clip_says_yes_to_no_other(client):
     session = Session(client, ANN)
-    session.shown(a_card("first", Action.DELETE))
-    session.shown(a_card("second", Action.DELETE))
+    session.number_buttons(a_card("first", Action.DELETE))
+    session.number_buttons(a_card("second", Action.DELETE))
     await session.handle("1")
     await session.handle("2")
     assert client.ids == []
@@ -133,7 +133,7 @@ async def test_delete_of_one_clip_says_yes_to_no_other(client):
 
 async def test_a_yes_that_got_lost_on_its_way_is_sent_again(client):
     session = Session(client, ANN)
-    session.shown(a_card("first", Action.DELETE))
+    session.number_buttons(a_card("first", Action.DELETE))
     await session.handle("1")
     press, client.press = client.press, lost
     with pytest.raises(UserError):
@@ -149,9 +149,9 @@ async def lost(button_id, speaker, key):
 
 async def test_another_speaker_begins_with_number_one(client):
     session = Session(client, ANN)
-    session.shown(a_card("first", Action.CANCEL))
+    session.number_buttons(a_card("first", Action.CANCEL))
     await session.handle("/as bob")
-    assert session.shown(a_card("second", Action.CANCEL)) == 1
+    assert session.number_buttons(a_card("second", Action.CANCEL)) == 1
 
 
 @pytest.mark.parametrize(

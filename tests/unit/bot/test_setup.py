@@ -52,11 +52,11 @@ def refused(check, *args):
 
 def test_a_model_without_weights_is_refused_at_start(tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    assert refused(factories.installation, config(tmp_path)) == "model.no_weights"
+    assert refused(factories.make_installation, config(tmp_path)) == "model.no_weights"
 
 
 def test_weights_that_have_gone_are_noticed_at_submit(weights):
-    installation = factories.installation(config(weights))
+    installation = factories.make_installation(config(weights))
     installation.check(SPEC)
     (kept_in(OPENSORA[2].source, weights) / "model.safetensors").unlink()
     assert refused(installation.check, SPEC) == "model.no_weights"
@@ -64,7 +64,7 @@ def test_weights_that_have_gone_are_noticed_at_submit(weights):
 
 def test_memory_is_asked_about_once_the_device_is_known(weights):
     devices = [None]
-    installation = factories.installation(config(weights), device=lambda: devices[-1])
+    installation = factories.make_installation(config(weights), device=lambda: devices[-1])
     installation.check(SPEC)
     devices.append(Device(name="a gpu", memory_bytes=16 * 10**9))
     assert refused(installation.check, SPEC) == "memory.too_large"
@@ -88,7 +88,7 @@ CPU = DeviceReport(torch="2.13.0", memory_bytes=32 * 10**9, free_bytes=32 * 10**
 
 
 def told_of(weights, report, **bot):
-    lines = list(models.listed(config(weights, **bot), report, "en"))
+    lines = list(models.list_models(config(weights, **bot), report, "en"))
     starts = [index for index, line in enumerate(lines) if not line.startswith(" ")]
     return {
         lines[start].split()[0]: lines[start:end] for start, end in pairwise([*starts, None])

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.discord.inbound.images import checked
+from bot.discord.inbound.images import check_image_url
 from inference.domain.errors import UserError
 
 HOSTS = {
@@ -26,7 +26,7 @@ HOSTS = {
     ],
 )
 def test_attachments_are_fetched_from_where_they_are(url):
-    assert str(checked(url, HOSTS)) == url
+    assert str(check_image_url(url, HOSTS)) == url
 
 
 @pytest.mark.parametrize(
@@ -56,10 +56,14 @@ def test_attachments_are_fetched_from_where_they_are(url):
 )
 def test_nothing_else_is_fetched(url):
     with pytest.raises(UserError, match=r"image\.foreign"):
-        checked(url, HOSTS)
+        check_image_url(url, HOSTS)
 
 
 @given(st.text(max_size=80) | st.text(max_size=40).map("https://cdn.discordapp.com".__add__))
 def test_whatever_is_typed_leads_to_a_known_host_or_nowhere(text):
     with contextlib.suppress(UserError):
-        assert checked(text, HOSTS).host in {"cdn.discordapp.com", "127.0.0.1", "cdn.example.org"}
+        assert check_image_url(text, HOSTS).host in {
+            "cdn.discordapp.com",
+            "127.0.0.1",
+            "cdn.example.org",
+        }

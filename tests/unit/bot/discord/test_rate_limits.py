@@ -10,7 +10,7 @@ import pytest
 from discord.http import Route
 
 from bot.config.sections import DiscordSection
-from bot.discord.connection import logged_in
+from bot.discord.connection import log_in
 from bot.discord.rate_limits import patience, sane_wait
 from tests.fakes.discord import LoopbackDiscord
 
@@ -33,7 +33,7 @@ def general(place):
 async def client(place, monkeypatch):
     monkeypatch.setattr(Route, "BASE", Route.BASE)
     section = DiscordSection(api_base_url=place.api_url)
-    async with logged_in(section, place.token) as client:
+    async with log_in(section, place.token) as client:
         yield client
 
 

@@ -28,13 +28,13 @@ async def passes(clock, seconds: float) -> None:
 async def test_another_host_is_reported_until_it_has_been_quiet(shared_token, clock):
     rival, health = shared_token
     assert health.problems == {}
-    rival.seen()
+    rival.report_other_process()
     assert "same Discord token" in health.problems[HEALTH_KEY]
     await passes(clock, QUIET_SECONDS / 2)
-    rival.seen()
+    rival.report_other_process()
     await passes(clock, QUIET_SECONDS / 2)
     assert HEALTH_KEY in health.problems
     await passes(clock, QUIET_SECONDS)
     assert health.problems == {}
-    rival.seen()
+    rival.report_other_process()
     assert HEALTH_KEY in health.problems

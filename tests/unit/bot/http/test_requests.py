@@ -19,7 +19,7 @@ from bot.http.body import MAX_FIELDS, Upload, parse_json, read_fields
 from bot.http.images import ImageRequest
 from bot.http.moderations import ModerationRequest
 from bot.http.videos.option_values import MOST_LOOPS, options, own_options, passes_for
-from bot.http.videos.requests import CreateRequest, checked, image_bytes, pictures_of
+from bot.http.videos.requests import CreateRequest, image_bytes, parse_request, pictures_of
 from bot.http.videos.uploads import Uploads
 from commands.installation import Installation
 from commands.options import MAX_PROMPT
@@ -118,7 +118,7 @@ def test_any_fields_make_a_request_or_a_refusal(fields):
     codes = set()
     for given_fields in (fields, {**fields, "prompt": "a"}):
         try:
-            checked(CreateRequest, given_fields)
+            parse_request(CreateRequest, given_fields)
         except UserError as error:
             codes.add(error.code.partition(".")[0])
     assert codes <= {"http"}
@@ -145,7 +145,7 @@ class Copies:
 async def test_of_two_pictures_of_which_one_is_none_nothing_stays(tmp_path):
     uploads = Uploads(tmp_path / "uploads", Copies())
     with pytest.raises(UserError, match=r"image\.truncated") as refused:
-        async with uploads.held({"image": b"one", "style": b""}, nullcontext()):
+        async with uploads.hold({"image": b"one", "style": b""}, nullcontext()):
             pytest.fail("it was held")
     assert refused.value.params["field"] == "rushes.style"
     assert list((tmp_path / "uploads").iterdir()) == []
@@ -172,7 +172,7 @@ async def test_who_leaves_before_a_job_can_be_accepted_leaves_no_picture(tmp_pat
         yield
 
     async def ask():
-        async with uploads.held({"image": b"one", "style": b"two"}, turn()):
+        async with uploads.hold({"image": b"one", "style": b"two"}, turn()):
             await reach()
 
     uploads = Uploads(tmp_path / "uploads", Slow())
@@ -247,7 +247,9 @@ def test_the_picture_of_an_effect_is_an_address_a_file_or_null(tinting):
         (Upload(b"\0\1\2"), {"tint": b"\0\1\2"}),
         (None, {}),
     ):
-        asked = checked(CreateRequest, {"prompt": "a", "rushes": {"tint": value, "frames": 49}})
+        asked = parse_request(
+            CreateRequest, {"prompt": "a", "rushes": {"tint": value, "frames": 49}}
+        )
         assert pictures_of(asked.rushes, tinting) == data
         assert own_options(asked.rushes, tinting) == {"frames": 49}
 
@@ -262,9 +264,9 @@ def test_a_wrong_picture_of_an_effect_is_named_by_its_own_field(tinting):
 
 
 def test_a_prompt_is_too_long_as_in_chats():
-    checked(CreateRequest, {"prompt": "a" * MAX_PROMPT})
+    parse_request(CreateRequest, {"prompt": "a" * MAX_PROMPT})
     with pytest.raises(UserError) as caught:
-        checked(CreateRequest, {"prompt": "a" * (MAX_PROMPT + 1)})
+        parse_request(CreateRequest, {"prompt": "a" * (MAX_PROMPT + 1)})
     assert caught.value.code == "prompt.too_long"
     assert caught.value.params == {"limit": MAX_PROMPT, "length": MAX_PROMPT + 1}
 
@@ -297,7 +299,7 @@ def test_a_prompt_is_too_long_as_in_chats():
 @pytest.mark.parametrize("locale", ["en", "ko"])
 def test_a_wrong_body_is_told_in_plain_words(model, fields, code, field, locale):
     with pytest.raises(UserError) as caught:
-        checked(model, fields)
+        parse_request(model, fields)
     assert (caught.value.code, caught.value.params["field"]) == (code, field)
     said = error_text(caught.value, locale)
     assert code != "http.range" or "4" in said
@@ -315,7 +317,7 @@ def test_a_wrong_body_is_told_in_plain_words(model, fields, code, field, locale)
 )
 def test_half_a_character_is_refused(fields, code):
     with pytest.raises(UserError) as caught:
-        checked(CreateRequest, {"prompt": "a", **fields})
+        parse_request(CreateRequest, {"prompt": "a", **fields})
     assert caught.value.code == code
 
 
@@ -327,13 +329,13 @@ def test_half_a_character_in_json_is_refused():
 
 
 def test_null_is_as_good_as_absent():
-    asked = checked(ImageRequest, {"prompt": "a", "n": None, "size": None, "rushes": None})
+    asked = parse_request(ImageRequest, {"prompt": "a", "n": None, "size": None, "rushes": None})
     assert (asked.n, asked.rushes) == (1, {})
 
 
 @pytest.mark.parametrize("value", [1e9, -1, float("inf"), 10**200])
 def test_seconds_out_of_all_range_are_told_the_range(value):
-    asked = checked(CreateRequest, {"prompt": "a", "seconds": value})
+    asked = parse_request(CreateRequest, {"prompt": "a", "seconds": value})
     with pytest.raises(UserError) as caught:
         passes_for(float(asked.seconds), MODEL)
     assert caught.value.code == "http.seconds_range"
@@ -341,7 +343,7 @@ def test_seconds_out_of_all_range_are_told_the_range(value):
 
 def test_a_picture_may_be_an_address_alone():
     for address in ("data:image/png;base64,YQ==", "DATA:image/png;BASE64,YQ=="):
-        asked = checked(CreateRequest, {"prompt": "a", "input_reference": address})
+        asked = parse_request(CreateRequest, {"prompt": "a", "input_reference": address})
         assert image_bytes(asked.input_reference) == b"a"
 
 
@@ -357,7 +359,7 @@ def test_a_picture_may_be_an_address_alone():
 )
 def test_a_name_twice_is_named(fields, twice):
     with pytest.raises(UserError) as caught:
-        checked(CreateRequest, parse_json(fields))
+        parse_request(CreateRequest, parse_json(fields))
     assert (caught.value.code, caught.value.params["field"]) == ("http.field_twice", twice)
 
 
@@ -390,7 +392,7 @@ async def test_a_form_that_would_keep_the_loop_is_refused(form, code):
 @pytest.mark.parametrize("fields", [{"model": "a" * 65537}, {"rushes": {"camera": "a" * 65537}}])
 def test_a_value_of_a_megabyte_is_not_looked_at(fields):
     with pytest.raises(UserError, match=r"http\.field_large"):
-        checked(CreateRequest, {"prompt": "a", **fields})
+        parse_request(CreateRequest, {"prompt": "a", **fields})
 
 
 async def test_json_with_a_million_members_is_not_parsed():
@@ -430,7 +432,7 @@ INSTALLATION = Installation(models=(MODEL,), default_model=MODEL.name)
     [("camra", ["camera"]), ("image", ["input_reference"]), ("style", None), ("mood", None)],
 )
 def test_only_what_is_near_is_a_guess_and_else_all_are_named(name, known):
-    asked = checked(CreateRequest, {"prompt": "a", "rushes": {name: "x"}})
+    asked = parse_request(CreateRequest, {"prompt": "a", "rushes": {name: "x"}})
     with pytest.raises(UserError) as caught:
         options(asked, INSTALLATION)
     told = caught.value.params["known"]
@@ -439,6 +441,6 @@ def test_only_what_is_near_is_a_guess_and_else_all_are_named(name, known):
 
 def test_the_last_frame_is_a_picture_under_rushes():
     last = "data:image/png;base64,AAEC"
-    asked = checked(CreateRequest, {"prompt": "a", "rushes": {"last": last}})
+    asked = parse_request(CreateRequest, {"prompt": "a", "rushes": {"last": last}})
     assert pictures_of(asked.rushes, INSTALLATION.options) == {"last": b"\0\1\2"}
     assert asked.rushes == {}

@@ -22,7 +22,7 @@ async def test_a_request_that_takes_long_to_end_does_not_hold_up_others(monkeypa
     begun = asyncio.Queue()
 
     async def ask(key, *, slow):
-        async with revocation.watched(SimpleNamespace(id=key)):
+        async with revocation.watch(SimpleNamespace(id=key)):
             begun.put_nowait(None)
             try:
                 await asyncio.Event().wait()

@@ -91,7 +91,7 @@ async def place():
 async def images(place, tmp_path):
     clock = Hurried()
     clients = Clients(Credentials(bot_token=TOKEN), api_base_url=str(place.url / "api/"))
-    async with open_database(tmp_path / "rushes.db") as database, clients.connected(database):
+    async with open_database(tmp_path / "rushes.db") as database, clients.connect(database):
         yield ImageFetcher(Calls(clients, Limiter(clock)), clock, limits=LIMITS)
 
 

@@ -98,7 +98,7 @@ def test_ids_of_people_come_where_commands_are_about_them():
 
 def here():
     """The commands with what the models of the default config can do."""
-    return CommandSet(built_in_commands(factories.described(load_config(None)).options))
+    return CommandSet(built_in_commands(factories.describe_installation(load_config(None)).options))
 
 
 def test_the_command_line_prints_it(capsys):

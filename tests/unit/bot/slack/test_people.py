@@ -66,7 +66,7 @@ async def people(directory, tmp_path, clock):
     clients = Clients(Credentials(), api_base_url=f"http://127.0.0.1:{runner.addresses[0][1]}/api/")
     async with (
         open_database(tmp_path / "rushes.db") as database,
-        clients.connected(database) as installations,
+        clients.connect(database) as installations,
     ):
         installations.configure(HOME)
         services = Services(
