@@ -13,7 +13,7 @@ from bot.platform import Platform, Services
 from commands.text.messages import error_text, text
 from inference.bug_report import log_bug
 from inference.domain.errors import RushesError, UserError
-from inference.loops import backoff, survive
+from inference.retries import backoff, survive
 
 LONGEST_SECONDS = 60.0
 """Before a failed platform is started again."""

@@ -14,7 +14,7 @@ from bot.terminal.platform import MessageEvent, TerminalPlatform
 from commands.text.card import Card
 from inference.bug_report import log_bug
 from inference.domain.events import EventBus, JobEvent
-from inference.loops import backoff
+from inference.retries import backoff
 from inference.tasks import running
 
 PACE_SECONDS = 0.2

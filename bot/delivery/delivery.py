@@ -30,7 +30,7 @@ from inference.domain.errors import DeliveryError, EngineError, RushesError, Sto
 from inference.domain.events import EventBus
 from inference.domain.job import KEPT_CLOSED, KEPT_UNSEEN, Failure, Job
 from inference.domain.outbox import Act, ActKind, Route
-from inference.loops import backoff, repeat
+from inference.retries import backoff, repeat
 from inference.store.announcement import OF_ALL
 from inference.store.artifacts import Artifacts
 from inference.store.jobs import JobStore

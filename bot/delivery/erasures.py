@@ -18,7 +18,7 @@ from inference.domain.job import Job, JobState
 from inference.domain.outbox import ActKind, Route
 from inference.domain.output_settings import OutputSettings
 from inference.domain.spec import BLANK
-from inference.loops import survive
+from inference.retries import survive
 
 LOOK_SECONDS = 5.0
 """Between two looks at what is still being deleted."""

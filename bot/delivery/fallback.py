@@ -12,7 +12,7 @@ from typing import Any
 
 from inference.domain.errors import DeliveryError
 from inference.domain.outbox import Act, ActKind, Route
-from inference.loops import backoff
+from inference.retries import backoff
 
 PASSING_SECONDS = {Route.THREAD: 30.0, Route.CHANNEL: 3600.0}
 """How long a destination may stay closed, where that may pass, before the next route is taken: a

@@ -18,7 +18,7 @@ from inference.domain.events import EventBus
 from inference.domain.job import JobState
 from inference.jobs.forecast import EXACT
 from inference.jobs.service import JobService
-from inference.loops import repeat
+from inference.retries import repeat
 
 RUNNING_SECONDS = 3.0
 """Between two edits of a running card."""

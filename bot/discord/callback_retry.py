@@ -18,7 +18,7 @@ import discord
 from discord.webhook.async_ import AsyncWebhookAdapter, async_context
 
 from bot.discord.errors import ACKNOWLEDGED
-from inference.loops import backoff
+from inference.retries import backoff
 
 TRIES = 4
 FIRST_SECONDS = 0.1

@@ -22,8 +22,8 @@ from bot.discord.inbound.commands import CatalogTranslator
 from bot.health import Health
 from commands.text.messages import error_text
 from inference.domain.errors import UserError
-from inference.loops import backoff, survive
 from inference.media.atomic_files import write_bytes
+from inference.retries import backoff, survive
 
 FIRST_SECONDS = 5.0
 LONGEST_SECONDS = 300.0

@@ -28,7 +28,7 @@ from bot.network.connector import REFUSED, Connector, ProxyError
 from bot.platform import Services
 from inference.bug_report import log_bug
 from inference.domain.errors import UserError
-from inference.loops import survive
+from inference.retries import survive
 
 AUTHENTICATION_FAILED = 4004
 """The gateway's close code for a token that is not valid (any more)."""

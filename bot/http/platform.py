@@ -20,7 +20,7 @@ from inference.clock import SystemClock
 from inference.domain.errors import DeliveryError
 from inference.domain.job import Job
 from inference.domain.outbox import ActKind
-from inference.loops import survive
+from inference.retries import survive
 
 ANY_SIZE = 1 << 50
 """Bytes: a file is streamed from the disk."""

@@ -30,7 +30,7 @@ from inference.jobs.queue import JobQueue
 from inference.jobs.recovery import recover
 from inference.jobs.result_moderation import ResultModerator
 from inference.jobs.service import JobService
-from inference.loops import survive
+from inference.retries import survive
 from inference.safety.guard import Guard
 from inference.store.artifacts import Artifacts
 from inference.store.data_directory import make_private, own

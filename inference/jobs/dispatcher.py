@@ -30,7 +30,7 @@ from inference.jobs.renders.active_render import ActiveRender
 from inference.jobs.renders.charges import Charges
 from inference.jobs.renders.outcome import RenderOutcomes
 from inference.jobs.renders.recipe import recipe
-from inference.loops import Backoff, survive
+from inference.retries import Backoff, survive
 from inference.store.artifacts import Artifacts
 from inference.store.jobs import JobStore
 from inference.workers.executor import RenderTask, Slot

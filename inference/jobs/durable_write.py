@@ -11,7 +11,7 @@ from inference.bug_report import log_bug
 from inference.clock import Clock
 from inference.domain.errors import RushesError, StoreError
 from inference.domain.job import Failure, Job
-from inference.loops import Backoff
+from inference.retries import Backoff
 
 T = TypeVar("T")
 

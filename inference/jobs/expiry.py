@@ -13,7 +13,7 @@ from inference.domain.job import Failure, is_job_id
 from inference.jobs.clock_trust import ClockTrust
 from inference.jobs.forecast import QueueForecast
 from inference.jobs.queue import JobQueue
-from inference.loops import survive
+from inference.retries import survive
 from inference.store.artifacts import Artifacts
 from inference.store.jobs import JobStore
 from inference.store.ledger import Ledger

@@ -21,7 +21,7 @@ from inference.domain.verdict import Verdict
 from inference.jobs.durable_write import end_job, failure_of, write_with_retry
 from inference.jobs.input_files import ImageCleaner, Images, ImageSource, InputFiles
 from inference.jobs.prompt_refinement import UNANSWERED, PromptRefinement
-from inference.loops import backoff
+from inference.retries import backoff
 from inference.safety.guard import Guard, ModeratorScope
 from inference.store.artifacts import Artifacts
 from inference.store.jobs import JobStore

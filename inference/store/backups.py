@@ -16,7 +16,7 @@ import structlog
 
 from inference.clock import Clock
 from inference.domain.errors import StoreError
-from inference.loops import repeat
+from inference.retries import repeat
 from inference.store.data_directory import own
 from inference.store.maintenance import DATABASE_NAME, backup, is_sound, opened, passes_check
 from inference.store.sqlite.diagnosis import explained

@@ -26,7 +26,7 @@ from inference.domain.events import EventBus
 from inference.domain.job import JobState
 from inference.jobs.durable_write import end_job
 from inference.log_setup import LogStyle, configure_logging
-from inference.loops import survive
+from inference.retries import survive
 from tests.fakes.clock import ManualClock
 from tests.fakes.moderators import FakeModerator, a_guard
 from tests.fakes.orders import an_order

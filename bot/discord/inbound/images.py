@@ -21,8 +21,8 @@ from commands.options import MAX_PROMPT
 from inference.clock import Clock, SystemClock
 from inference.domain.errors import UserError
 from inference.domain.job import Job
-from inference.loops import retry
 from inference.media.results import ImageLimits
+from inference.retries import retry
 
 TRIES = 5
 FIRST_SECONDS = 0.5

@@ -11,7 +11,7 @@ from bot.http.access import tokens
 from bot.http.access.tokens import Token
 from inference.clock import Clock
 from inference.domain.errors import UserError
-from inference.loops import survive
+from inference.retries import survive
 from inference.store.sqlite.database import Database
 
 CHECK_SECONDS = 0.5

@@ -35,8 +35,8 @@ from bot.slack.origin import Origin
 from inference.clock import Clock
 from inference.domain.errors import DeliveryError, UserError
 from inference.domain.job import Job
-from inference.loops import retry
 from inference.media.results import ImageLimits
+from inference.retries import retry
 from inference.store.sqlite.database import Database
 
 KEPT_SECONDS = 7 * 86_400.0

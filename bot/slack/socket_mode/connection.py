@@ -30,7 +30,7 @@ from bot.slack.socket_mode.socket import CROWDED, Socket
 from commands.text.messages import error_text
 from inference.clock import Clock, SystemClock
 from inference.domain.errors import UserError
-from inference.loops import Backoff
+from inference.retries import Backoff
 
 OVERLAP_SECONDS = 3.5
 """How long an old socket stays beside the new one: acknowledgements are under way on it."""

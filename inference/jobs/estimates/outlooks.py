@@ -12,7 +12,7 @@ from inference.domain.job import Job, JobState
 from inference.jobs.estimates.cost_model import Stages
 from inference.jobs.estimates.device_costs import DeviceCosts
 from inference.jobs.estimates.progress import JobProgress, Outlook
-from inference.loops import repeat
+from inference.retries import repeat
 from inference.store.queries import JobQueries
 from inference.workers.executor import Slot
 

@@ -10,7 +10,7 @@ import pytest
 from inference.bug_report import log_bug
 from inference.domain.errors import UserError
 from inference.domain.job import JobState
-from inference.loops import LONGEST_SECONDS, repeat, retry
+from inference.retries import LONGEST_SECONDS, repeat, retry
 from tests.fakes.clock import ManualClock
 from tests.fakes.executor import FakeSlot
 from tests.fakes.orders import an_order, capabilities
