@@ -14,7 +14,8 @@ KEPT = re.compile(
     r"\{[^}]*\}|https?://\S+|\[\w+\]"  # placeholders, addresses, sections of the config
     r'|[a-z]+_[a-z]+|platforms에 ("http"|)|mode를 http로|https 주소|host[나와] port'
     r'|preset\(\{[^}]*\}\) 또는 path|loras[를나]|gguf를|few를|path로|\btoken의 (값|토큰)|"auto"'
-    r"|\bapi, |\bMP4\b|기본값: (general|local)|unlimited 또는 default|yes 또는 no|auto는|log는 변경"
+    r"|\bapi, |\bMP4\b|fonts-noto"
+    r"|기본값: (general|local)|unlimited 또는 default|yes 또는 no|auto는|log는 변경"
     r"|--gpus all|pip install \./|jobs 폴더|gguf 패키지|hf auth logout|rushes doctor"
     r"|rushes models pull"
     r"|`installed`|installed =|zip 파일|peft 패키지|pickle 파일|docs/\w+\.md"
@@ -37,7 +38,7 @@ KEPT = re.compile(
 """What is the same in every language."""
 
 WORDS = {
-    *("Rushes", "rushes", "nano", "Discord", "Slack", "OpenAI", "Diffusers", "PyTorch"),
+    *("Rushes", "rushes", "nano", "Debian", "Discord", "Slack", "OpenAI", "Diffusers", "PyTorch"),
     *("torch", "CUDA", "Python", "SQLite", "README", "TOML", "PNG", "JPEG", "WebP", "GIF"),
     *("HEIC", "AVIF", "GGUF", "safetensors", "LoRA", "JSON", "UTF", "BOM", "IPTC"),
     *("digitalSourceType", "AI", "API", "CPU", "DNS", "GPU", "HTTP", "ID", "MCP", "TLS"),
@@ -90,7 +91,7 @@ def test_what_is_the_same_in_both_languages_has_no_words():
         "facts.option",
         *("help.line", "help.choices", "queue.running", "audit.line", "form.flags_hint"),
         *("error.control.refused", "discord.command.rushes", "slack.home.title"),
-        *("cli.models.size", "doctor.python.fine", "doctor.plugins.fine"),
+        *("doctor.python.fine", "doctor.plugins.fine"),
         *("doctor.running.problem", "error.config.folder", "error.config.model"),
     }
 
