@@ -132,9 +132,10 @@ def manual(
     shown = installation.find_options(None if model is None else model.name).shown
     found = [shown.get(option.name) if option.name in here else option for option in options]
     return [
-        (usage(option), _explain_option(option, installation, model, taken, locale))
+        (usage(option), join_facts([option_help(option, locale), *limits], locale))
         for option in found
         if option is not None and option.name not in fixed and installation.offers(option)
+        for limits in [_limits(option, installation, model, taken, locale)]
     ]
 
 
@@ -149,17 +150,6 @@ def usage(option: Option) -> str:
     if option.kind is Kind.FLAG:
         return f"--{option.flag}/--no-{option.flag}"
     return f"--{option.flag}"
-
-
-def _explain_option(
-    option: Option,
-    installation: Installation,
-    model: Capabilities | None,
-    taken: Resolved | None,
-    locale: str,
-) -> str:
-    limits = _limits(option, installation, model, taken, locale)
-    return join_facts([option_help(option, locale), *limits], locale)
 
 
 def _limits(

@@ -184,12 +184,14 @@ def _show(call: Call, item: Preset) -> Card:
     """Show one preset: whose it is, its options, and how it is used."""
     known = call.installation.options.by_name
     values = [
-        text("facts.option", call.locale, name=option_name(known[name], call.locale), value=value)
-        for name, value in (
-            (name, option_text(known[name], value, call.locale))
-            for name, value in item.options.items()
-            if name in known
+        text(
+            "facts.option",
+            call.locale,
+            name=option_name(known[name], call.locale),
+            value=option_text(known[name], value, call.locale),
         )
+        for name, value in item.options.items()
+        if name in known
     ]
     return Card(
         kind=CardKind.INFO,

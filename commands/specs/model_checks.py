@@ -25,7 +25,7 @@ from commands.refusal import Changes, Refusal
 from commands.schema import Kind, Option, Value
 from inference.domain.capabilities import Capabilities, Lengths, Numbers
 from inference.domain.errors import UserError
-from inference.domain.spec import Mode
+from inference.domain.spec import Mode, mode_of
 
 
 def check_options(asked: Iterable[str], model: Capabilities, installation: Installation) -> None:
@@ -232,13 +232,6 @@ def check_loops(model: Capabilities, mode: Mode, value: Value) -> Value:
     if int(value) > 1 and not model.extends:
         raise Refusal("model.no_loops", {LOOPS.name: None}, model=model.title)
     return value
-
-
-def mode_of(frames: int, *, has_image: bool) -> Mode:
-    """Return what kind of render has so many frames."""
-    if has_image:
-        return Mode.IMAGE_TO_VIDEO
-    return Mode.TEXT_TO_IMAGE if frames == 1 else Mode.TEXT_TO_VIDEO
 
 
 def find_nearest(option: Option, value: Value | None, legal: Sequence[Any]) -> Any:

@@ -34,12 +34,11 @@ from commands.specs.model_checks import (
     check_negative,
     check_options,
     check_refine,
-    mode_of,
 )
 from inference.domain.capabilities import Capabilities, OptionKind
 from inference.domain.errors import UserError
 from inference.domain.job import RANDOM
-from inference.domain.spec import SEEDS, Aspect, Resolution, Spec
+from inference.domain.spec import SEEDS, Aspect, Resolution, Spec, mode_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,6 +36,13 @@ class Mode(StrEnum):
     IMAGE_TO_VIDEO = "i2v"
 
 
+def mode_of(frames: int, *, has_image: bool) -> Mode:
+    """Return what kind of render has so many frames."""
+    if has_image:
+        return Mode.IMAGE_TO_VIDEO
+    return Mode.TEXT_TO_IMAGE if frames == 1 else Mode.TEXT_TO_VIDEO
+
+
 class Resolution(StrEnum):
     """Quality class; with the aspect it determines the pixel size. The smallest comes first."""
 
@@ -149,9 +156,7 @@ class Spec:
     @property
     def mode(self) -> Mode:
         """Derive what kind of render this is from the image and the length."""
-        if self.image is not None:
-            return Mode.IMAGE_TO_VIDEO
-        return Mode.TEXT_TO_IMAGE if self.frames == 1 else Mode.TEXT_TO_VIDEO
+        return mode_of(self.frames, has_image=self.image is not None)
 
     @property
     def total_frames(self) -> int:

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
 from inference.domain.effect_use import EffectUse
@@ -37,6 +37,9 @@ DOWNLOADS_OF_TENANT = 2
 
 DOWNLOAD_SECONDS = 180.0
 """Time limit of one download with all its retries: an endless one must end."""
+
+_NAMES = {"image": IMAGE_NAME, "last": LAST_NAME, "latents": LATENTS_NAME}
+"""Member of `Spec` -> the file in the job's own folder."""
 
 Images = dict[Attached, Path | UserError]
 """Attached images that one request has downloaded, or why they cannot be used."""
@@ -121,17 +124,13 @@ class InputFiles:
             UserError: `image.*` or `latents.expired`: something cannot be had any more.
         """
         spec = job.spec
-        if spec.image is not None:
-            await self._bring_one(job, images, spec.image, IMAGE_NAME)
-            spec = replace(spec, image=Prepared(IMAGE_NAME))
-        if spec.last is not None:
-            await self._bring_one(job, images, spec.last, LAST_NAME)
-            spec = replace(spec, last=Prepared(LAST_NAME))
-        if spec.latents is not None:
-            await self._bring_one(job, images, spec.latents, LATENTS_NAME)
-            spec = replace(spec, latents=Prepared(LATENTS_NAME))
+        brought: dict[str, Any] = {}
+        for member, name in _NAMES.items():
+            if (reference := getattr(spec, member)) is not None:
+                await self._bring_one(job, images, reference, name)
+                brought[member] = Prepared(name)
         effects = [await self._with_pictures(job, images, effect) for effect in spec.effects]
-        return replace(job, spec=replace(spec, effects=tuple(effects)))
+        return replace(job, spec=replace(spec, effects=tuple(effects), **brought))
 
     async def _with_pictures(self, job: Job, images: Images, effect: EffectUse) -> EffectUse:
         """Return an effect with its pictures lying in the job's own folder."""
