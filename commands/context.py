@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 
 from pydantic import BaseModel
 
@@ -228,6 +229,13 @@ class Command:
         if not self.texts:
             return text(self.help_key, locale)
         return self.texts.get(language(locale)) or next(iter(self.texts.values()))
+
+
+rushes_command = partial(Command, parent="rushes", visibility=Visibility.CALLER)
+"""A command `/rushes …`, whose answer only the caller sees."""
+
+admin_command = partial(rushes_command, parent="rushes-admin", permission=Permission.ADMIN)
+"""The same for admins: `/rushes-admin …`."""
 
 
 class CommandSet:

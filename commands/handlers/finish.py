@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 
-from commands.context import Call, Command, Visibility
+from commands.context import Call, Command
 from commands.handlers import queue
 from commands.handlers.arguments import incomplete_error
 from commands.handlers.generate import make_button_layer
@@ -115,5 +114,4 @@ def _resolve_full_version(call: Call, job: Job, preferences: tuple[Layer, ...]) 
 
 def commands() -> tuple[Command, ...]:
     """Return the commands of this module."""
-    make = partial(Command, parent=queue.PARENT, visibility=Visibility.EVERYONE)
-    return (make(name="finish", handler=finish, options=(JOB_TO_CANCEL,)),)
+    return (Command(parent="rushes", name="finish", handler=finish, options=(JOB_TO_CANCEL,)),)

@@ -6,13 +6,13 @@ import re
 from collections.abc import Container, Iterable
 from dataclasses import replace
 
-from commands.context import Call, Command, Visibility
+from commands.context import Call, Command, admin_command, rushes_command
 from commands.installation import Installation
 from commands.option_set import find_default
 from commands.options import MODEL, TOPIC
 from commands.parsing.suggestions import closest
 from commands.parsing.values import shorten, tidy
-from commands.schema import Kind, Option, Permission
+from commands.schema import Kind, Option
 from commands.specs.layers import Layer
 from commands.specs.resolve import Resolved, resolve
 from commands.text.card import Card, CardKind, Line
@@ -178,19 +178,6 @@ def _limits(
 def commands() -> tuple[Command, ...]:
     """Return the command of this module."""
     return (
-        Command(
-            parent="rushes",
-            name="help",
-            handler=explain,
-            options=(TOPIC,),
-            visibility=Visibility.CALLER,
-        ),
-        Command(
-            parent=_ADMIN,
-            name="help",
-            handler=explain_admin,
-            options=(TOPIC,),
-            visibility=Visibility.CALLER,
-            permission=Permission.ADMIN,
-        ),
+        rushes_command(name="help", handler=explain, options=(TOPIC,)),
+        admin_command(name="help", handler=explain_admin, options=(TOPIC,)),
     )

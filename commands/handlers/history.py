@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from commands.context import Call, Command, Visibility
+from commands.context import Call, Command, rushes_command
 from commands.handlers.arguments import read_arguments
 from commands.options import PAGE, WORDS
 from commands.policy.settings import TIMEZONE
@@ -58,12 +58,4 @@ async def history(call: Call) -> Card:
 
 def commands() -> tuple[Command, ...]:
     """Return the commands of this module."""
-    return (
-        Command(
-            parent="rushes",
-            name="history",
-            handler=history,
-            options=_OPTIONS,
-            visibility=Visibility.CALLER,
-        ),
-    )
+    return (rushes_command(name="history", handler=history, options=_OPTIONS),)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from commands.context import Call, Command, Visibility
+from commands.context import Call, Command, rushes_command
 from commands.handlers.arguments import incomplete_error, read_arguments
 from commands.options import FLAGS, NAME, PRESET, SHARED
 from commands.parsing.flags import parse_options, render_options
@@ -277,12 +277,4 @@ def _check_owner(call: Call, owner: str) -> None:
 
 def commands() -> tuple[Command, ...]:
     """Return the commands of this module."""
-    return (
-        Command(
-            parent="rushes",
-            name="preset",
-            handler=preset,
-            options=_OPTIONS,
-            visibility=Visibility.CALLER,
-        ),
-    )
+    return (rushes_command(name="preset", handler=preset, options=_OPTIONS),)

@@ -11,10 +11,11 @@ import tempfile
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from commands.context import Call, Command, Visibility
+from commands.context import Call, Command, rushes_command
 from commands.options import CONFIRM
 from commands.policy.erasures import Erasure
 from commands.text import replies
@@ -139,20 +140,9 @@ def _write(path: Path, data: dict[str, Any]) -> None:
 
 def commands() -> tuple[Command, ...]:
     """Return the commands of this module."""
+    # What was kept of people they can always take back.
+    command = partial(rushes_command, open_to_all=True)
     return (
-        Command(
-            parent="rushes",
-            name="forget-me",
-            handler=forget_me,
-            options=(CONFIRM,),
-            visibility=Visibility.CALLER,
-            open_to_all=True,  # what was kept of people they can always take back
-        ),
-        Command(
-            parent="rushes",
-            name="my-data",
-            handler=my_data,
-            visibility=Visibility.CALLER,
-            open_to_all=True,
-        ),
+        command(name="forget-me", handler=forget_me, options=(CONFIRM,)),
+        command(name="my-data", handler=my_data),
     )

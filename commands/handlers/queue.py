@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from functools import partial
 
 from commands.actions import Action
-from commands.context import Call, Command, Visibility
+from commands.context import Call, Command, rushes_command
 from commands.handlers import job_status
 from commands.handlers.arguments import incomplete_error
 from commands.jobs import Read
@@ -23,8 +22,6 @@ from inference.domain.job import Job, JobState
 from inference.domain.untrusted_text import isolate
 from inference.domain.verdict import Outcome
 from inference.jobs.service import CancelOutcome
-
-PARENT = "rushes"
 
 MAX_LINES = 10
 """Jobs that the queue shows; how many more there are is said in words."""
@@ -119,7 +116,7 @@ def _ambiguous_error(call: Call, asked: Mapping[str, Job]) -> Card:
     lines = [
         (
             join_facts(
-                [f"/{PARENT} cancel {name}", isolate_prompt(job.spec.own_words, LINE_LENGTH)],
+                [f"/rushes cancel {name}", isolate_prompt(job.spec.own_words, LINE_LENGTH)],
                 call.locale,
             ),
         )
@@ -287,10 +284,9 @@ def _standing(call: Call, job: Job) -> tuple[str, str, dict[str, float]]:
 
 def commands() -> tuple[Command, ...]:
     """Return the commands of this module."""
-    command = partial(Command, parent=PARENT, visibility=Visibility.CALLER)
     return (
-        command(name="queue", handler=queue),
-        command(name="status", handler=status, options=(JOB,)),
-        command(name="cancel", handler=cancel, options=(JOB,)),
-        command(name="show", handler=show, options=(JOB,)),
+        rushes_command(name="queue", handler=queue),
+        rushes_command(name="status", handler=status, options=(JOB,)),
+        rushes_command(name="cancel", handler=cancel, options=(JOB,)),
+        rushes_command(name="show", handler=show, options=(JOB,)),
     )

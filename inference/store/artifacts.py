@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -28,13 +27,11 @@ import structlog
 from inference.domain.job import Job, JobState
 from inference.domain.reference import Prepared, Reference
 from inference.domain.render import LATENTS_NAME, PREVIEW_NAME
+from inference.store.codec.rows import is_safe_id
 
 _INPUT = "input"
 _POSTER = "poster.jpg"
 _SHEET = "sheet.jpg"
-
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
-"""Of a folder that may belong to a job."""
 
 _log = structlog.get_logger(__name__)
 
@@ -124,9 +121,7 @@ class Artifacts:
         if not self._root.is_dir():
             return []
         return [
-            path.name
-            for path in self._root.iterdir()
-            if _NAME.fullmatch(path.name) and _is_folder(path)
+            path.name for path in self._root.iterdir() if is_safe_id(path.name) and _is_folder(path)
         ]
 
     def newest_change(self, job_id: str) -> float:
@@ -147,7 +142,7 @@ class Artifacts:
             Whether the job has no folder any more.
         """
         folder = self._root / job_id
-        if not _NAME.fullmatch(job_id) or not _is_folder(folder):
+        if not is_safe_id(job_id) or not _is_folder(folder):
             return not folder.exists()
         for entry in folder.iterdir():
             ours = entry.name == _INPUT or entry.name.isdecimal()

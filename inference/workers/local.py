@@ -106,6 +106,8 @@ class LocalSlot:
         self.away = False
         """Whether the last attempt to start a child failed; see `Slot`."""
         self.restarts = 0
+        self.warm_model: str | None = None
+        """Name of the model whose weights are loaded."""
         self._environment = {**_PATIENT, **_REUSED, **(environment or {})}
         self._models = Models(models, directory=models_directory, plugins=plugins)
         self._report = report
@@ -114,7 +116,6 @@ class LocalSlot:
         self._started = asyncio.Event()
         self._limits = limits
         self._hello: Hello | None = None
-        self._warm_model: str | None = None
         self._worker: ActiveWorker | None = None
         self._pending: deque[PendingRender] = deque()
         self._jobs: dict[str, PendingRender] = {}
@@ -130,11 +131,6 @@ class LocalSlot:
         if hello is None:
             return None
         return Device(name=hello.device, memory_bytes=hello.memory_bytes, problem=hello.problem)
-
-    @property
-    def warm_model(self) -> str | None:
-        """Name of the model whose weights are loaded."""
-        return self._warm_model
 
     async def ready(self) -> None:
         """Wait until a child has started; see `Slot`."""
@@ -323,7 +319,7 @@ class LocalSlot:
             self._start_next()
             await self._listen(worker)
         except WorkerLost as loss:
-            self._worker = self._warm_model = None
+            self._worker = self.warm_model = None
             return worker.take_job(), loss
 
     async def _greet(self, child: Child) -> Hello:
@@ -368,7 +364,7 @@ class LocalSlot:
     def _take(self, worker: ActiveWorker, message: Message) -> None:
         match message:
             case Heartbeat(warm_model=name):
-                self._warm_model = name
+                self.warm_model = name
             case ProgressMessage() | Done() | Failed() | Stopped():
                 job = worker.job
                 if job is None or message.job_id != job.task.job_id:

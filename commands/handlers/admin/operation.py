@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from commands.context import Call, Command, Visibility
+from commands.context import Call, Command, admin_command
 from commands.handlers import queue
 from commands.handlers.admin import people
 from commands.handlers.arguments import read_arguments
@@ -20,8 +20,6 @@ from commands.schema import Permission
 from commands.text import replies
 from commands.text.card import Card
 from inference.domain.errors import NotFound
-
-PARENT = "rushes-admin"
 
 
 async def pause(call: Call) -> Card:
@@ -74,14 +72,12 @@ _UNBLOCK = (_WHO, *people.REACH)
 
 def commands() -> tuple[Command, ...]:
     """Return the commands of this module."""
-    command = partial(Command, parent=PARENT, visibility=Visibility.CALLER)
-    operator = partial(command, permission=Permission.OPERATOR)
-    admin = partial(command, permission=Permission.ADMIN)
+    operator = partial(admin_command, permission=Permission.OPERATOR)
     return (
         operator(name="pause", handler=pause),
         operator(name="resume", handler=resume),
         operator(name="drain", handler=drain),
-        admin(name="cancel", handler=queue.cancel_named, options=(JOB_TO_CANCEL,)),
-        admin(name="block", handler=block, options=_BLOCK),
-        admin(name="unblock", handler=unblock, options=_UNBLOCK),
+        admin_command(name="cancel", handler=queue.cancel_named, options=(JOB_TO_CANCEL,)),
+        admin_command(name="block", handler=block, options=_BLOCK),
+        admin_command(name="unblock", handler=unblock, options=_UNBLOCK),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from commands.context import Call, Command, Visibility
+from commands.context import Call, Command, admin_command, rushes_command
 from commands.handlers import advice
 from commands.handlers.admin import people
 from commands.handlers.admin.people import Named
@@ -231,18 +231,9 @@ def _seconds(milliseconds: int) -> int:
 
 def commands() -> tuple[Command, ...]:
     """Return the commands of this module for everybody."""
-    return (Command(parent="rushes", name="quota", handler=own, visibility=Visibility.CALLER),)
+    return (rushes_command(name="quota", handler=own),)
 
 
 def admin_commands() -> tuple[Command, ...]:
     """Return the commands of this module for admins."""
-    return (
-        Command(
-            parent="rushes-admin",
-            name="quota",
-            handler=of_person,
-            options=_ADMIN_OPTIONS,
-            visibility=Visibility.CALLER,
-            permission=Permission.ADMIN,
-        ),
-    )
+    return (admin_command(name="quota", handler=of_person, options=_ADMIN_OPTIONS),)

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import cast
 from zoneinfo import ZoneInfo
 
-from commands.context import Call, Command, Visibility
+from commands.context import Call, Command, admin_command, rushes_command
 from commands.handlers.admin.settings_texts import explain_setting, format_value, list_settings
 from commands.handlers.arguments import incomplete_error, read_arguments
 from commands.installation import Installation
@@ -206,26 +206,9 @@ async def _log(call: Call) -> Card:
 
 def commands() -> tuple[Command, ...]:
     """Return the commands of this module for everybody."""
-    return (
-        Command(
-            parent="rushes",
-            name="settings",
-            handler=own,
-            options=_OPTIONS,
-            visibility=Visibility.CALLER,
-        ),
-    )
+    return (rushes_command(name="settings", handler=own, options=_OPTIONS),)
 
 
 def admin_commands() -> tuple[Command, ...]:
     """Return the commands of this module for admins."""
-    return (
-        Command(
-            parent="rushes-admin",
-            name="settings",
-            handler=of_guild,
-            options=_ADMIN_OPTIONS,
-            visibility=Visibility.CALLER,
-            permission=Permission.ADMIN,
-        ),
-    )
+    return (admin_command(name="settings", handler=of_guild, options=_ADMIN_OPTIONS),)

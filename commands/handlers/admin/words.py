@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from commands.context import Call, Command, Visibility
-from commands.handlers.admin.operation import PARENT
+from commands.context import Call, Command, admin_command
 from commands.handlers.arguments import incomplete_error, read_arguments
 from commands.parsing.values import shorten
 from commands.policy.words_store import MAXIMUM_WORDS
-from commands.schema import Kind, Option, Permission
+from commands.schema import Kind, Option
 from commands.text import replies
 from commands.text.card import Card, CardKind
 from commands.text.messages import text
@@ -67,13 +66,4 @@ def _word(typed: str, action: str) -> str:
 
 def admin_commands() -> tuple[Command, ...]:
     """Return the commands of this module, which are for admins."""
-    return (
-        Command(
-            parent=PARENT,
-            name="words",
-            handler=words,
-            options=_OPTIONS,
-            visibility=Visibility.CALLER,
-            permission=Permission.ADMIN,
-        ),
-    )
+    return (admin_command(name="words", handler=words, options=_OPTIONS),)
