@@ -182,7 +182,7 @@ def make_card_factory(
     *,
     without: Collection[str] = (),
 ) -> CardFactory:
-    """Return what draws the messages of jobs, in the language that goes with each job.
+    """Return a function that draws the messages of jobs, each in its job's language.
 
     Args:
         jobs: Knows where they stand.

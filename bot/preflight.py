@@ -47,7 +47,7 @@ def preflight(config: Config, mistake: RushesError | None = None) -> None:
 
 
 def all_problems(config: Config, mistake: RushesError | None = None) -> Iterator[RushesError]:
-    """Yield what was found when a config was read, and what else is wrong; each of it once.
+    """Yield every problem of a config once: those met while reading it, then those of checks.
 
     Args:
         config: What is usable of it.
@@ -75,7 +75,7 @@ def _missing(error: RushesError) -> set[str]:
 
 
 def _subject(error: RushesError) -> tuple[str, dict[str, Any]]:
-    """Return what an error is about; only reading the file tells on which line that is."""
+    """Return the subject of an error, without its line: only reading the file knows that."""
     return error.code, {name: value for name, value in error.params.items() if name != "where"}
 
 

@@ -68,7 +68,7 @@ def list_problems(services: Services, locale: str) -> dict[str, str]:
 
 
 def _unable(model: Capabilities, services: Services) -> UserError | None:
-    """Return what keeps the workers from making even a model's smallest render."""
+    """Return the error that keeps the workers from even a model's smallest render, or None."""
     installation = services.installation
     if problem := installation.problem(model.name):
         return problem

@@ -155,7 +155,7 @@ class Registry:
 
 
 def _platform(made: Any) -> Platform | None:
-    """Return what a factory made, if it has all that a platform has.
+    """Check that the object made by a factory has all members of a platform, and return it.
 
     Raises:
         PluginError: It lacks something, which is named.

@@ -62,7 +62,7 @@ async def _be_seen(app: App, number: signal.Signals) -> None:
 
 
 def daily_backups(app: App) -> DailyBackups:
-    """Return the daily backups of the app; health tells of those that fail."""
+    """Return the daily backups of the app, which report failures to the health."""
     health, config = app.services.health, app.config
 
     def report(problem: StoreError | None) -> None:

@@ -28,7 +28,7 @@ def notify(*states: str) -> None:
 
 
 def watchdog_seconds() -> float | None:
-    """Return how often systemd wants to hear of this process, or None without a watchdog."""
+    """Return the seconds between pings of systemd's watchdog, or None without one."""
     limit, process = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID")
     if not limit.isdecimal() or int(limit) == 0 or process not in {None, str(os.getpid())}:
         return None
@@ -36,7 +36,7 @@ def watchdog_seconds() -> float | None:
 
 
 async def notify_watchdog() -> None:
-    """Tell systemd again and again that the event loop runs, until cancelled."""
+    """Ping systemd's watchdog while the event loop runs, until cancelled."""
     seconds = watchdog_seconds()
     while seconds is not None:
         notify("WATCHDOG=1")

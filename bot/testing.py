@@ -78,7 +78,7 @@ class ManualClock:
             self._sleepers.remove(sleeper)
 
     async def asleep(self, seconds: float) -> None:
-        """Wait until somebody sleeps who asked for so many seconds.
+        """Wait until a task sleeps for so many seconds.
 
         Raises:
             TimeoutError: Nobody did within a minute.

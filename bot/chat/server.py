@@ -33,7 +33,7 @@ class Server:
         """Whether it lives and ends with this process."""
 
     async def take_over(self, patience: float = PATIENCE_SECONDS) -> bool:
-        """Serve the folder from now on, unless somebody else does.
+        """Become the serving process of the folder, unless another process is.
 
         Args:
             patience: Seconds to wait for a process that has the folder and does not answer.

@@ -30,7 +30,7 @@ class Outcome:
     unfinished: tuple[str, ...] = ()
     """The ids of the jobs that the line was about, if they were still to be done."""
     posted: bool = False
-    """Whether a message tells of it as well: the job failed before it had a place in the queue."""
+    """Whether a message says it as well: the job failed before it was in the queue."""
 
 
 class Session:
@@ -40,7 +40,7 @@ class Session:
         self._client = client
         self._buttons: list[Button] = []
         self._asked: Button | None = None
-        """Pressed last, and not carried out before somebody is sure."""
+        """Pressed last, and not carried out before it is confirmed."""
         self._first = speaker
         self.speaker = speaker
 

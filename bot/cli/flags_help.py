@@ -45,7 +45,7 @@ def flags_help(words: Sequence[str], locale: str) -> str:
 
 
 def flag_value(words: Sequence[str], flag: str) -> str | None:
-    """Return what a command line gives a flag, before the line is parsed."""
+    """Return the value of a flag on a command line that is not parsed yet."""
     for word, following in pairwise([*words, ""]):
         if word == flag:
             return following

@@ -93,7 +93,7 @@ class _Machine:
         return text(key, self.locale, name=self.device.name, size=size)
 
     def fit(self, entry: ModelEntry) -> str:
-        """Return what of a model fits, and about how long its largest usual clip takes."""
+        """Return which clips of a model fit the memory, and about how long one takes."""
         model = entry.capabilities
         longest = {one: entry.longest(one, self.device) for one in model.resolutions}
         fitting = {one: frames for one, frames in longest.items() if frames is not None}

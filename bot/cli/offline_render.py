@@ -49,7 +49,7 @@ PICTURE = "picture.png"
 
 
 def plan(config: Config, line: str, output: Path) -> Resolved:
-    """Return what `render` makes, before anything is started.
+    """Resolve the command line of `render` to specs and output files, before anything is started.
 
     Args:
         config: For the installed models.
@@ -73,7 +73,7 @@ def plan(config: Config, line: str, output: Path) -> Resolved:
 
 
 def each_of(resolved: Resolved, output: Path) -> list[tuple[Resolved, Path]]:
-    """Return each of what is made, with its file: of several, its number is in the name."""
+    """Return the clips to render with their files, which are numbered if there are several."""
     if resolved.count == 1:
         return [(resolved, output)]
     first = resolved.spec.seed
@@ -187,7 +187,7 @@ def options_of(spec: Spec) -> OptionSet:
 
 
 def spec_of(recipe: Mapping[str, Any]) -> Spec:
-    """Return what a file says it was made from; the pictures of effects are named `PICTURE`.
+    """Return the spec written into a file; the pictures of effects are named `PICTURE`.
 
     Raises:
         KeyError, TypeError, ValueError: It is no recipe.

@@ -17,7 +17,7 @@ _PLAIN = re.compile(r"[\w./-]+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Location:
-    """What a command that asks a running process needs of the config."""
+    """Where the running process is (its data directory), and the language of its config."""
 
     data_directory: Path
     language: str

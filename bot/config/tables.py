@@ -50,7 +50,7 @@ _BLAMED = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """The plugins, and what is wrong with the tables of them and of models."""
+    """Result of `check_tables`: the plugins, and the mistakes in tables."""
 
     plugins: Plugins
     mistakes: list[Mistake]
@@ -151,7 +151,7 @@ def _fields(model: type[BaseModel], _path: Location) -> list[str]:
 
 
 def _check_models(models: ModelsSection, where: Where, plugins: Plugins) -> Iterator[Mistake]:
-    """Yield what is wrong with the names of models and with their tables; of each name once."""
+    """Yield the mistakes in the names of models and in their tables, one for each name."""
     mistakes: dict[str, list[Mistake]] = {}
     tables = {}
     for key in models.model_extra or {}:
@@ -200,7 +200,7 @@ def _repeated(installed: list[str], where: Where) -> Iterator[Mistake]:
 
 
 def _check_table(models: Models, name: str, where: Where) -> Iterator[Mistake]:
-    """Yield what is wrong with `[models.<name>]`; a plugin that is broken is told elsewhere."""
+    """Yield the mistakes in `[models.<name>]`; broken plugins are reported elsewhere."""
     location: Location = ("models", name)
     if not _MODEL_NAME.fullmatch(name):
         yield location, UserError("config.model_name", where=where(location), name=name)

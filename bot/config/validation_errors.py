@@ -32,7 +32,7 @@ def explain(
     known: Callable[[Location], list[str]],
     at: Location = (),
 ) -> Iterator[Mistake]:
-    """Yield what is wrong in a table.
+    """Yield pydantic's errors in a table as errors of ours.
 
     Args:
         error: Of its validation.

@@ -238,7 +238,7 @@ def collection(value: str, kind: type) -> Any:
         try:
             return json.loads(value)
         except ValueError as error:
-            raise ValueError("it begins like JSON and is none") from error
+            raise ValueError("it begins like JSON, but is not JSON") from error
     words = [word.strip() for word in value.split(",") if word.strip()]
     if kind is not dict:
         return words

@@ -227,7 +227,7 @@ class ControlClient:
             await asyncio.sleep(POLL_SECONDS)
 
     async def events(self, speaker: Speaker) -> AsyncIterator[Posted | QueueChanged]:
-        """Yield what happens in the speaker's guild.
+        """Yield the events of the speaker's guild as they happen.
 
         Raises:
             UserError: `control.*`; `control.lost` when the other side ends.

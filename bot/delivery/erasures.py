@@ -55,7 +55,7 @@ class ErasureNotices:
             await self._clock.sleep(LOOK_SECONDS)
 
     async def tell(self) -> None:
-        """Notify everybody whose erasure is complete."""
+        """Send the notice of every complete erasure."""
         for erasure in await self._policy.erasures.open():
             if erasure.erased:
                 await survive(partial(self._tell, erasure), name="erasure.tell")

@@ -41,7 +41,7 @@ class Step:
 
 
 def after(act: Act, error: DeliveryError, now: float) -> Step | None:
-    """Return the next step when a destination has refused an act for good or for a while.
+    """Return the next step after a destination refused an act, finally or for a while.
 
     Args:
         act: What was refused.

@@ -53,7 +53,7 @@ class Posted:
     """Whether it is a layout, as which it stays for good; receipts of older versions are not."""
 
     def as_receipt(self) -> Receipt:
-        """Return what the outbox keeps."""
+        """Return the receipt that the outbox keeps."""
         return asdict(self)
 
     @classmethod

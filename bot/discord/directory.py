@@ -19,7 +19,7 @@ AnyChannel = GuildChannel | discord.Thread
 
 
 class DiscordDirectory:
-    """See `commands.directory.Directory`."""
+    """Looks up channels, roles and people of a Discord server for `commands.directory`."""
 
     def __init__(self, interaction: discord.Interaction) -> None:
         self._guild = interaction.guild
@@ -39,9 +39,9 @@ class DiscordDirectory:
         return _may_read(ruling, granted) and (granted.manage_threads or not hidden)
 
     async def find_private_channels(self, channels: Iterable[str]) -> frozenset[str]:
-        """Return which channels @everyone does not see; a deleted one is seen by nobody.
+        """Return the channels that @everyone cannot see, deleted ones included.
 
-        Places that are none of Discord's, such as the HTTP API, are as their jobs say.
+        Places outside of Discord, such as the HTTP API, are as their jobs say.
         """
         if self._guild is None or self._guild.unavailable:
             return frozenset()
@@ -61,7 +61,7 @@ class DiscordDirectory:
         return mention["id"] if mention else without_sign(typed)
 
     async def find_person(self, typed: str) -> str | None:
-        """Return what looks like the id of an account: the bot knows no list of members."""
+        """Return the id if it has the form of one: the bot has no list of members."""
         return typed if _SNOWFLAKE.fullmatch(typed) else None
 
     async def find_role(self, typed: str) -> str | None:

@@ -130,7 +130,7 @@ def _is_final(
 
 
 def refusal(error: discord.HTTPException, why: str | None = None) -> DeliveryError:
-    """Return what an answer other than success means; `why` as for `translate_errors`."""
+    """Return the error for a failed response; `why` as for `translate_errors`."""
     status, code = error.status, error.code
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE or code == TOO_LARGE:
         return DeliveryError("delivery.too_large", transient=False, unsent=True)

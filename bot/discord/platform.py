@@ -114,7 +114,7 @@ class DiscordPlatform:
                 self._connected = None
 
     async def upload_limit(self, job: Job) -> int:
-        """Return what the guild may upload; see `Platform`."""
+        """Return the guild's upload limit in bytes; see `Platform`."""
         guild_id = Address(**job.address).guild
         guild = self._client.get_guild(guild_id) if guild_id is not None else None
         return guild.filesize_limit if guild else discord.utils.DEFAULT_FILE_SIZE_LIMIT_BYTES
@@ -245,7 +245,7 @@ class DiscordPlatform:
             ) from error
 
     async def _refresh(self, posted: Posted, message: Outgoing) -> None:
-        """Bring a card that was found to its newest state, unless somebody has deleted it."""
+        """Edit a card that was found to its newest state, unless it was deleted."""
         try:
             await self.edit(posted.as_receipt(), message)
         except DeliveryError as error:

@@ -39,7 +39,7 @@ class SharedToken:
         self._seen = asyncio.Event()
 
     def report_other_process(self) -> None:
-        """Note that somebody else answered an interaction."""
+        """Report that another process answered an interaction."""
         _log.error("discord.answered_elsewhere")
         self._health.report(HEALTH_KEY, error_text(UserError("discord.two_hosts"), self._language))
         self._seen.set()

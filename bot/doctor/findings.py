@@ -56,7 +56,7 @@ def fail(check: str, code: str, /, **params: Any) -> Finding:
 
 
 def report_exception(check: str, error: Exception) -> Finding:
-    """Return that a check could not be made: the table goes on with the others."""
+    """Return a failed finding for a check that raised: the others still run."""
     match error:
         case RushesError():
             return report_error(check, error)

@@ -98,7 +98,7 @@ class Metrics:
         self._requests.labels(route, method, str(status)).observe(seconds)
 
     async def page(self, services: Services) -> bytes:
-        """Return what Prometheus reads.
+        """Return the page of all metrics in Prometheus's text format.
 
         Raises:
             StoreError: The database cannot be read.

@@ -160,7 +160,7 @@ def _option(option: Option, installation: Installation, locale: str) -> dict[str
         schema["enum"] = list(option.choices)
     if option.range is not None:
         schema |= {"minimum": option.range.lowest, "maximum": option.range.highest}
-    if option.kind is Kind.TEXT:  # a blank one is none
+    if option.kind is Kind.TEXT:  # a blank text counts as no text
         schema |= {"minLength": 1, "pattern": r"\S"}
     if option.max_length is not None:
         schema["maxLength"] = option.max_length

@@ -72,7 +72,7 @@ class HttpPlatform:
                 self.connected = False
 
     async def upload_limit(self, job: Job) -> int:  # noqa: ARG002 - the port's signature
-        """Return more than any file has."""
+        """Return a limit above the size of any file: files are downloaded, not uploaded."""
         return ANY_SIZE
 
     async def post(self, message: Outgoing, remember: Remember) -> Receipt:  # noqa: ARG002

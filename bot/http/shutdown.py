@@ -8,14 +8,14 @@ from collections.abc import AsyncIterator
 
 
 class Shutdown:
-    """Shutdown of the server, as the answers that wait see it."""
+    """Ends answers that wait (events, long polls) when the server shuts down."""
 
     def __init__(self) -> None:
         self._waiting: set[asyncio.Timeout] = set()
         self._closed = False
 
     def begin(self) -> None:
-        """End what waits, and what will."""
+        """End all waiting answers, now and from now on."""
         self._closed = True
         for limit in self._waiting:
             if not limit.expired():

@@ -70,7 +70,7 @@ def signature(secret: str, message: str, timestamp: int, body: bytes) -> str:
 
 
 class Webhooks:
-    """Sends webhooks, with retries."""
+    """Sends one webhook; the outbox retries those that fail (`bot.delivery`)."""
 
     def __init__(self, section: HttpSection, clock: Clock) -> None:
         self._section = section
@@ -146,7 +146,7 @@ class _PublicOnly(aiohttp.ThreadedResolver):
         self._networks = [ipaddress.ip_network(network) for network in networks]
 
     def check(self, host: str) -> None:
-        """Refuse a private address that is written as a number: nobody resolves it.
+        """Refuse a private address that is written as a number: it never reaches `resolve`.
 
         Raises:
             OSError: It is one.

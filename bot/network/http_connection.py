@@ -154,7 +154,7 @@ class Connection(RequestHandler):
         return response
 
     def log_exception(self, *_: Any, **fields: Any) -> None:
-        """Log a bug of a connection without its message; a broken body is none.
+        """Log a bug of a connection without its message; a broken body is no bug.
 
         aiohttp reads on in a body that was answered, and so meets again what broke it.
         """
@@ -167,7 +167,7 @@ class Connection(RequestHandler):
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Send an answer; one that aiohttp made itself is made anew."""
+        """Send an answer; one that aiohttp made itself is replaced by ours."""
         if isinstance(resp, web.HTTPException):
             made = self._refuse(request, resp.status, "")
             if "Allow" in resp.headers:

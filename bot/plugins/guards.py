@@ -197,10 +197,10 @@ class _Assistant:
 
 
 def moderators(made: object, named: Named) -> Moderators:
-    """Return moderators of a plugin as ones that may be asked.
+    """Wrap a plugin's moderators, so that their failures are caught.
 
     Raises:
-        PluginError: They are none.
+        PluginError: They are not.
     """
     if not isinstance(made, Moderators):
         raise PluginError(f"{type(made).__name__} is no Moderators")
@@ -220,10 +220,10 @@ def moderators(made: object, named: Named) -> Moderators:
 
 
 def assistant(made: object, named: Named) -> PromptAssistant:
-    """Return an assistant of a plugin as one that may be asked.
+    """Wrap a plugin's assistant, so that its failures are caught.
 
     Raises:
-        PluginError: It is none.
+        PluginError: It is not.
     """
     return _Assistant(name=_name(made, "refine"), inner=made, named=named)
 
@@ -244,7 +244,7 @@ async def open_guarded(
     *,
     instead: Callable[[BaseException], T],
 ) -> AsyncIterator[T]:
-    """Yield what a plugin's context manager gives, checked; it may fail at both ends.
+    """Enter a plugin's context manager and yield its checked value; both ends may fail.
 
     Args:
         make: Makes the context manager.

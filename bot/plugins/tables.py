@@ -60,7 +60,7 @@ def tables(plugins: Plugins) -> list[tuple[Package, PackageMigrations]]:
 
 
 def tables_of(package: Package, descriptor: Plugin) -> PackageMigrations | None:
-    """Return the migrations of a package under a name that is nobody else's."""
+    """Return the migrations of a package under a name that no other package has."""
     if descriptor.tables is None:
         return None
     return replace(descriptor.tables, name=f"{PREFIX}{package.section}")

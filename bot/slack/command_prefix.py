@@ -49,7 +49,7 @@ class CommandPrefix:
         return f"/{self._prefix}{name.removeprefix('/')}"
 
     def names(self) -> dict[str, str]:
-        """Return what is registered with Slack, each with our name for it.
+        """Return our names of commands by the names under which Slack knows them.
 
         Raises:
             UserError: `slack.reserved`.

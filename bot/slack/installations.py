@@ -64,7 +64,7 @@ class WorkspaceInstallations(AsyncInstallationStore):
         self._known: dict[str, WorkspaceInstallation] = {}
 
     async def load(self) -> None:
-        """Read what is kept."""
+        """Load the installations that are stored."""
         await self._database.migrate(TABLES)
         rows = await self._database.read("SELECT * FROM slack_installations")
         for row in rows:

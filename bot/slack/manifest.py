@@ -143,7 +143,7 @@ def _short(parts: Iterable[str], between: str) -> str:
 
 
 def _options(command: Command) -> Iterator[str]:
-    """Yield how the options of a command are typed; images come in other ways than by a flag."""
+    """Yield the flags of a command for its usage hint; images have none."""
     for option in command.options:
         if option.name in command.fixed or option.kind is Kind.IMAGE:
             continue

@@ -46,10 +46,10 @@ _log = structlog.get_logger(__name__)
 
 
 class OAuthStates(AsyncOAuthStateStore):
-    """Signed states: each is good for one return from Slack, and not for long.
+    """Single-use signed OAuth states that expire.
 
     Nothing is kept of a state that was only issued, so that asking for many costs nothing. Those
-    that were used are remembered while they would still be good; slack-bolt binds each to the
+    that were used are remembered until they expire; slack-bolt binds each to the
     browser that asked for it.
     """
 
@@ -109,7 +109,7 @@ class _Flow(AsyncOAuthFlow):
         self._allows = allows
 
     async def handle_callback(self, request: AsyncBoltRequest) -> BoltResponse:
-        """Answer somebody who comes back from Slack, also where they are refused."""
+        """Answer the OAuth redirect back from Slack, also if the installation was refused."""
         try:
             return await super().handle_callback(request)
         except UserError as error:

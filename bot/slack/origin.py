@@ -153,7 +153,7 @@ def _key(kind: str, workspace: str, *parts: str | None) -> str | None:
 
 
 def answering_team(body: Payload) -> str | None:
-    """Return the workspace whose bot posted the message that somebody acted on.
+    """Return the workspace whose bot posted the message that a person acted on.
 
     In a shared channel a person of either side may press its buttons; the payload's own team is
     then theirs, but the job is that of the workspace whose bot posted it.

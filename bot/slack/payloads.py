@@ -46,7 +46,7 @@ class Envelope:
         """Parse an envelope; `check` validates its payload.
 
         Raises:
-            MalformedBody: It is none.
+            MalformedBody: It is not one.
         """
         found = _parse(text)
         kind, identity = found.get("type"), found.get("envelope_id")

@@ -113,7 +113,7 @@ class SlackPlatform:
                     await self._connect(app, services, logger)
 
     async def upload_limit(self, job: Job) -> int:  # noqa: ARG002 - the port's signature
-        """Return what Slack takes at most."""
+        """Return Slack's limit of a file in bytes."""
         return UPLOAD_LIMIT
 
     async def post(self, message: Outgoing, remember: Remember) -> Receipt:

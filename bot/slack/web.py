@@ -36,7 +36,7 @@ _SIGNED = {
     "X-Slack-Request-Timestamp": re.compile(r"[0-9]{1,12}"),
 }
 _PASSED_ON = ("Content-Type", *_SIGNED)
-"""Headers of a delivery; slack-bolt obeys some others that are none of Slack's."""
+"""Headers of a delivery; slack-bolt obeys some others that Slack does not send."""
 
 _PAGE_HEADERS = {
     "Cache-Control": "no-store",
@@ -176,7 +176,7 @@ class _Rejected(Exception):
 
 
 async def _delivered(request: web.Request) -> AsyncBoltRequest:
-    """Read what Slack delivers; slack-bolt checks the signature.
+    """Read a request from Slack for slack-bolt, which checks the signature.
 
     Raises:
         _Refused: Slack cannot have sent that.
@@ -206,7 +206,7 @@ async def _delivered(request: web.Request) -> AsyncBoltRequest:
 
 
 def _address(request: web.Request) -> str:
-    """Return who asks: what the proxy on this machine says, or else the other end."""
+    """Return the client's address: as the proxy on this machine names it, else the peer's."""
     peer = request.remote or ""
     if peer in {"127.0.0.1", "::1"}:
         forwarded = request.headers.getall("X-Forwarded-For", [])

@@ -98,7 +98,7 @@ class TerminalImages:
         await asyncio.to_thread(self._copy, image, directory, target)
 
     def make_check(self, cleaner: ImageCleaner | None) -> PictureCheck | None:
-        """Return what checks a picture before there is a job; None without a cleaner."""
+        """Return a check of pictures before their job is accepted; None without a cleaner."""
         return None if cleaner is None else partial(self._check, cleaner)
 
     async def _check(self, cleaner: ImageCleaner, directory: str, typed: str) -> None:
@@ -274,7 +274,7 @@ def _receipt(message: Outgoing) -> Receipt:
 
 
 def _read_log(log: Path) -> list[dict[str, Any]]:
-    """Return the messages of a thread; a line that a crash cut short is none."""
+    """Return the messages of a thread, without a line that a crash cut short."""
     records = []
     with contextlib.suppress(FileNotFoundError):
         for line in log.read_bytes().splitlines():

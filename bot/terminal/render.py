@@ -1,4 +1,4 @@
-"""Cards drawn for a terminal: colours where there are some, plain text where there are none."""
+"""Cards drawn for a terminal, in colours or as plain text."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ class Answers:
         self._shown: OrderedDict[int, asyncio.Future[ShownCard | None]] = OrderedDict()
 
     async def card(self, interaction_id: int) -> ShownCard | None:
-        """Return how a request was answered, as soon as it is; None if that is not known.
+        """Wait for the card that answered a request, and return it; None if it is not known.
 
         Raises:
             DeliveryError: Another process answered it: no card of ours belongs there.

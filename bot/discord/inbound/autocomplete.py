@@ -1,4 +1,4 @@
-"""Autocomplete: suggests values of an option while somebody types."""
+"""Autocomplete: suggests values of an option while it is typed."""
 
 from __future__ import annotations
 

@@ -205,7 +205,7 @@ def _subtype(attachment: discord.Attachment, kind: str, suffixes: Collection[str
 
 
 def _media(components: Iterable[Any]) -> Iterator[discord.UnfurledMediaItem]:
-    """Yield what galleries and thumbnails show, however deep they are nested."""
+    """Yield the media of galleries and thumbnails, however deep they are nested."""
     for component in components:
         if isinstance(component, discord.MediaGalleryComponent):
             yield from (item.media for item in component.items)

@@ -44,7 +44,7 @@ def form_id(interaction: discord.Interaction) -> str:
 
 
 def values(interaction: discord.Interaction) -> dict[str, str]:
-    """Return what was written into a form, by field."""
+    """Return the texts of a submitted form by field."""
     data: Any = interaction.data or {}
     return {
         str(item["custom_id"]): str(item.get("value") or "")

@@ -84,7 +84,7 @@ class OptionTransformer(app_commands.Transformer[Any]):
 
 
 class SuggestingTransformer(OptionTransformer):
-    """An option for which values are proposed while somebody types."""
+    """An option with autocomplete."""
 
     def __init__(
         self, option: Option, source: autocomplete.Source, gateway: CommandGateway
@@ -155,7 +155,7 @@ def localise_description(option: Option) -> app_commands.locale_str:
 
 
 def _characters(command: Command, options: Sequence[Option]) -> int:
-    """Return what counts towards Discord's limit."""
+    """Return the characters of an option that count towards Discord's limit."""
     own = [partial(discord_name, option) for option in options]
     own += [partial(_description, option) for option in options]
     shown = [partial(_choice, option, choice) for option in options for choice in _closed(option)]

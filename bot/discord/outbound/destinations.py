@@ -24,7 +24,7 @@ class Reply(discord.MessageReference):
         super().__init__(message_id=card.message, channel_id=card.channel)
 
     def to_message_reference_dict(self) -> ReferencePayload:
-        """Return what is sent: ids as text, as Discord describes them."""
+        """Return the JSON of the reply's message reference, with ids as text."""
         return {
             "message_id": str(self.message_id),
             "channel_id": str(self.channel_id),

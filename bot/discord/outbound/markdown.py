@@ -27,7 +27,7 @@ _HALF = re.compile(
 
 
 def escape(text: str) -> str:
-    """Return text that looks on Discord as it was typed, and mentions nobody."""
+    """Escape a text's markdown and mentions, so that Discord shows it as typed and pings no one."""
     return _MARKUP.sub(_escaped, text)
 
 
@@ -37,7 +37,7 @@ def line(parts: Line) -> str:
 
 
 def mention(user_id: str) -> str:
-    """Return what Discord shows as a person's name; who is notified is decided elsewhere."""
+    """Return a mention, which Discord shows as a name; `allowed_mentions` decides on pings."""
     return f"<@{user_id}>"
 
 

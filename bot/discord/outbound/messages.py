@@ -154,7 +154,7 @@ async def _still(message: Outgoing, form: Form) -> discord.File | None:
 
 
 def _picture(message: Outgoing, still: discord.File | None, locale: str) -> Picture | None:
-    """Say what the picture of a card shows; a flagged one is covered until somebody clicks it."""
+    """Describe the picture of a card; a flagged one is a spoiler."""
     if still is None:
         return None
     return Picture(description=description(message.job, locale), spoiler=_hidden(message))

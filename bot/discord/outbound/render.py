@@ -99,7 +99,7 @@ class Message:
 
     @property
     def layout(self) -> bool:
-        """Whether it is a layout, which Discord takes for good."""
+        """Whether it is a layout: such a message can never be anything else."""
         return isinstance(self.view, ui.LayoutView)
 
 

@@ -25,7 +25,7 @@ async def clip(attachment: Attachment) -> discord.File:
 
 
 async def preview(path: Path | None) -> discord.File | None:
-    """Read the picture of a card; None where there is none (any more).
+    """Read the picture of a card; None if it has none or the file is gone.
 
     It is small, and bytes leave no file open when the edit is cancelled meanwhile.
     """

@@ -246,7 +246,7 @@ def _instead(request: web.Request, answer: web.Response) -> web.Response:
 
 
 def hostname(url: str) -> str | None:
-    """Return the host of a URL, or None if it has none or is none."""
+    """Return the host of a URL, or None if it has none or is no URL."""
     try:
         return urlsplit(url).hostname
     except ValueError:

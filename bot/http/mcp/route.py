@@ -57,7 +57,7 @@ class McpRoute:
         self._task: asyncio.Task[None] | None = None
 
     def routes(self) -> list[web.RouteDef]:
-        """Return it; without sessions there is nothing to GET or DELETE."""
+        """Return the route, of POST only: without sessions there is nothing to GET or DELETE."""
         return [web.post(PATH, self._answer)]
 
     @contextlib.asynccontextmanager

@@ -93,7 +93,7 @@ class Content:
             found = await _present(job, file.stat)
             changed = formatdate(math.ceil(found.st_mtime), usegmt=True)
             if wanted not in (f'"{found.st_mtime_ns:x}-{found.st_size:x}"', changed):
-                # aiohttp takes any later date, and what is none: it sends all of what was
+                # aiohttp takes any later date, and text that is no date: it sends all of what was
                 # changed since.
                 request._cache["if_range"] = EPOCH  # noqa: SLF001 - nothing public says so
         asked = request.headers.copy()
@@ -134,7 +134,7 @@ class Content:
 
 
 async def _present(job: Job, read: Callable[[], Found]) -> Found:
-    """Return what is read of a file that may be deleted meanwhile.
+    """Read a file of a job in a thread; it may have been deleted meanwhile.
 
     Raises:
         UserError: `job.files_expired`.

@@ -44,7 +44,7 @@ def options(
         within: What stands before the name of an option where that is wrong.
 
     Raises:
-        UserError: A value is none, or the model cannot do it; with the nearest it can.
+        UserError: A value is not legal, or the model cannot do it; with the nearest it can.
     """
     named = request.model or request.rushes.get(MODEL.name) or installation.default_model
     works = installation.find_options(str(named))
@@ -86,7 +86,7 @@ def own_options(
         known: All options.
         works: Of these, what the model can do: what is refused is told with its values.
         within: What stands before the name of an option where that is wrong.
-        instead: Fields of the request for what is none of its options.
+        instead: Fields of the request for values that are not options.
 
     Raises:
         UserError: `http.field_unknown`, `http.count`, `mcp.count`, `flag.*`, `value.*`.

@@ -90,7 +90,7 @@ class RemixRequest(PromptRequest):
 
 
 class Reference(BaseModel):
-    """A completed video."""
+    """The finished video that an edit or an extension starts from; its name is in the OpenAPI."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -169,7 +169,7 @@ def _check_lengths(fields: Mapping[str, Any]) -> None:
 
 
 def unknown_field(name: str, known: Sequence[str], *, within: str = "") -> UserError:
-    """Return that there is no such field, with the one that is meant or else all."""
+    """Return the error for an unknown field, with the likeliest field or all."""
     field = f"{within}{name}"[:MAX_PARAM]
     if not known:
         return UserError("http.field_none", field=field)

@@ -1,6 +1,6 @@
 """Reference images that were uploaded, until their jobs have their own copies.
 
-An upload is checked and written anew before its job is accepted, in the media process: what is
+An upload is checked and encoded again before its job is accepted, in the media process: what is
 no picture is refused at once. It goes once no waiting job names it.
 """
 
@@ -55,11 +55,11 @@ class Uploads:
         """Store a picture durably, and return its name in a spec.
 
         Args:
-            data: What somebody sent as one.
+            data: What was sent as a picture.
             field: Of the request, for what is said of it.
 
         Raises:
-            UserError: `image.*`: it is none that can be used.
+            UserError: `image.*`: it cannot be used.
             EngineError: `disk.full` or `media.unavailable`.
         """
         if self.cleaner is None:

@@ -63,7 +63,7 @@ def video_json(
 
 
 def notes(job: Job, installation: Installation, locale: str) -> list[str]:
-    """Return what a requester should know of the prompt of a job, once it can no longer change."""
+    """Return notes for the requester about a job's prompt, once it can no longer change."""
     if job.verdict.reasons or (job.state in UNPREPARED and job.spec.refine):
         return []
     known = job_status.capabilities(job, installation)

@@ -192,7 +192,7 @@ class Clients:
         return renewed
 
     def _lifetime(self, installation: WorkspaceInstallation, expires_at: float) -> float:
-        """Return the seconds that a token is still good for.
+        """Return the seconds until a token expires.
 
         By the monotonic clock if it was granted to this process: the wall clock may jump.
         """

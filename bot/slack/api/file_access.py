@@ -66,7 +66,7 @@ def _service(file: Mapping[str, Any]) -> str | None:
 
 
 def refusal_by_code(code: str | None) -> UserError | None:
-    """Return what an error of `files.info` says of a file; None if it says nothing of it."""
+    """Return the refusal of an image for an error code of `files.info`, or None."""
     if code in _GONE:
         return UserError("image.deleted")
     return UserError("image.not_visible") if code in _HIDDEN else None

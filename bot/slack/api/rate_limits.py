@@ -98,7 +98,7 @@ class Bucket:
         self._tokens -= 1.0
 
     def promise(self, now: float) -> float:
-        """Return the seconds after which somebody without room should come again: each later."""
+        """Reserve the next free call slot, and return the seconds until it."""
         earliest = now + self.wait(now)
         self._last_promise = max(earliest, self._last_promise + self._rate.interval)
         return self._last_promise - now

@@ -34,7 +34,7 @@ class Answers:
         self._poster = poster
 
     async def give(self, origin: Origin, card: Card, *, response_url: str | None = None) -> None:
-        """Answer where somebody asked; a `response_url` also reaches where the bot is not.
+        """Answer where the request was made; a `response_url` reaches channels without the bot.
 
         Raises:
             DeliveryError: There was no way.

@@ -33,7 +33,7 @@ async def draw_home(
     installation: WorkspaceInstallation,
     deps: Dependencies,
 ) -> None:
-    """Draw the tab for somebody who opens it."""
+    """Draw the home tab for the person who opens it."""
     event = body["event"]
     if event.get("tab") == "home":
         origin = Origin(installation=installation, team=context.team_id or "", user=event["user"])
@@ -41,7 +41,7 @@ async def draw_home(
 
 
 async def publish(origin: Origin, deps: Dependencies, *, note: Card | None = None) -> None:
-    """Draw somebody's tab as things are now, with a note on top if there is one."""
+    """Redraw a person's home tab, with a note on top if there is one."""
     try:
         call = await deps.gateway.call(origin)
     except UserError as error:

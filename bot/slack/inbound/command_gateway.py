@@ -123,7 +123,7 @@ class CommandGateway:
         return self._call(origin, known, {})
 
     async def locale(self, origin: Origin) -> str:
-        """Return somebody's language, or the default if it cannot be learned in time for a form."""
+        """Return the person's language, or the default if it comes too late for a form."""
         try:
             async with asyncio.timeout(LOCALE_SECONDS):
                 return (await self._people.identify(origin)).locale
@@ -166,7 +166,7 @@ class CommandGateway:
         return {command.picture: image}
 
     def _makes(self, text: str) -> bool:
-        """Whether a text is a command whose result everybody sees."""
+        """Whether a text is a command with a public result."""
         try:
             command, _ = self._services.commands.find(text)
         except UserError:

@@ -40,12 +40,12 @@ def unescape(text: str) -> str:
 
 
 def plain(text: str) -> str:
-    """Return what somebody wrote where Slack knows no mentions and links: in a field of a form."""
+    """Return the text of a form's field as typed: Slack has no mentions and links there."""
     return unescape(to_unicode(text))
 
 
 def prompt(text: str) -> str:
-    """Return what somebody typed, with mentions and links as the words that people see.
+    """Return a message's text, with mentions and links as the words that people see.
 
     A prompt is shown again: nobody may be mentioned by it.
     """

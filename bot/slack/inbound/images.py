@@ -1,6 +1,6 @@
 """Reference images on Slack: found in messages and threads, fetched from Slack's own hosts.
 
-A channel's history is never read. The ids of files that Slack tells of are kept; which thread a
+A channel's history is never read. The ids of files in Slack's events are kept; which thread a
 file is in is asked when somebody wants an image from that thread.
 """
 
@@ -65,7 +65,7 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 class ImageFinder:
-    """Finds the image that somebody means."""
+    """Finds the image that a request refers to."""
 
     def __init__(self, database: Database, clients: Clients, clock: Clock) -> None:
         self._database = database
@@ -104,7 +104,7 @@ class ImageFinder:
         return None
 
     async def in_thread(self, origin: Origin) -> str | None:
-        """Return the newest picture of the thread in which somebody speaks, if it was seen."""
+        """Return the newest picture of the message's thread, if it was seen."""
         if origin.thread_ts is None:
             return None
         workspace, channel = origin.installation.workspace, origin.channel
@@ -154,7 +154,7 @@ class ImageFinder:
         await self._database.write("slack_file", work)
 
     async def _arrived(self, origin: Origin, file: str, *, patient: bool) -> Mapping[str, Any]:
-        """Return what Slack says of a file, once it has all of it.
+        """Return Slack's metadata of a file once its upload is complete.
 
         Raises:
             UserError: `image.uploading`, `image.unknown`, or why it cannot be used.
@@ -180,7 +180,7 @@ class ImageFinder:
             raise UserError("image.unknown") from error
 
     async def _info(self, origin: Origin, file: str) -> Mapping[str, Any]:
-        """Return what Slack says of a file.
+        """Return Slack's metadata of a file.
 
         Raises:
             UserError: `image.*`: it says that the file is gone or not for us.

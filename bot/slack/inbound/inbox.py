@@ -132,7 +132,7 @@ class Inbox:
         self._background = background
 
     def request(self, body: dict[str, Any]) -> InboundRequest:
-        """Return what Slack has just sent."""
+        """Return the request that Slack has just sent, to be kept until it is answered."""
         return InboundRequest(self._database, self._background, body)
 
     async def left(self) -> list[InboundRequest]:
@@ -176,7 +176,7 @@ async def _dispatch(app: AsyncApp, request: InboundRequest) -> None:
 
 
 def _body(stored: str) -> dict[str, Any]:
-    """Return what was kept; of a damaged row nothing, which no listener takes."""
+    """Return the body of a row; of a damaged row an empty one, which no listener takes."""
     try:
         found = json.loads(stored)
     except ValueError:

@@ -16,7 +16,7 @@ MAX_REMEMBERED = 10_000
 """Messages whose newest text is known."""
 
 _WRITTEN = frozenset({None, "file_share", "thread_broadcast"})
-"""Subtypes of messages that people wrote; all others tell of something else."""
+"""Subtypes of messages that people wrote; all others are about something else."""
 
 _EDITED = "message_changed"
 
@@ -44,9 +44,8 @@ class UserMessage:
     def read(cls, event: Payload) -> Self | None:
         """Read an event; None if no person wrote or edited a message.
 
-        Slack tells of an edit by `app_mention` with `edited`, or by `message_changed`. The latter
-        also tells of links that were unfurled and of what apps changed, without an edit by the
-        writer.
+        Slack sends an edit as `app_mention` with `edited`, or as `message_changed`. The latter also
+        comes for links that were unfurled and for changes by apps, without an edit by the writer.
         """
         message: dict[str, Any] = dict(event)
         changed = event.get("subtype") == _EDITED
@@ -76,7 +75,7 @@ _NOTHING = _Seen("", b"", frozenset())
 
 
 class LatestEdits:
-    """The newest content of messages: Slack tells of edits more than once and in any order."""
+    """The newest content of messages: Slack sends edits more than once and in any order."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[str, _Seen] = OrderedDict()
@@ -89,7 +88,7 @@ class LatestEdits:
     def is_new(self, key: str, written: UserMessage) -> bool:
         """Whether a message has new content; note it then.
 
-        A message that nobody edited always is, unless an edit overtook it: Slack tells of it again
+        An unedited message always has, unless an edit overtook it: Slack sends it again
         if the answer was lost with the process.
         """
         known = self._known.get(key, _NOTHING)
@@ -108,12 +107,12 @@ class LatestEdits:
         return None if known is None else known.files
 
     def forget(self, key: str) -> None:
-        """Take a message for news again: it could not be answered."""
+        """Forget a message that could not be answered: repeated, it counts as new."""
         self._known.pop(key, None)
 
 
 def _content(message: Mapping[str, Any]) -> str:
-    """Return what an edit can change: the text, and which files are attached."""
+    """Return the parts of a message that an edit can change: its text and its files."""
     return "\0".join([str(message.get("text") or ""), *_files(message)])
 
 

@@ -77,7 +77,7 @@ def draw(
 
 
 def values(view: Mapping[str, Any]) -> dict[str, Value]:
-    """Return what was filled in, by the name of the field; empty fields are left out."""
+    """Return the values of a submitted form by field, without empty fields."""
     found: dict[str, Value] = {}
     for name, actions in view["state"]["values"].items():
         for state in actions.values():
@@ -88,7 +88,7 @@ def values(view: Mapping[str, Any]) -> dict[str, Value]:
 
 
 def check(command: Command, given: Mapping[str, Value], locale: str) -> dict[str, str]:
-    """Return what is wrong with each field by itself, by its name."""
+    """Return the error of each field that is wrong by itself, by its name."""
     wrong: dict[str, str] = {}
     for option in command.options:
         if option.name not in given:
@@ -183,7 +183,7 @@ def _number(option: Option) -> Block:
 
 
 def value(state: Mapping[str, Any]) -> Value | None:
-    """Return what one field holds, or None if nothing."""
+    """Return the value of one field, or None if it is empty."""
     match state.get("type"):
         case "static_select":
             chosen: str | None = (state.get("selected_option") or {}).get("value")

@@ -44,7 +44,7 @@ ACK_SECONDS = 0.25
 """How long Slack is kept waiting for what is wrong with a form; later it is said in the channel."""
 
 TRIGGER_SECONDS = 2.5
-"""How long a form may be tried to open: what opens it is good for three seconds."""
+"""How long a form may be tried to open: its trigger expires after three seconds."""
 
 RETRY_SECONDS = 0.3
 
@@ -257,7 +257,7 @@ async def _give(
 
 
 def _metadata(view: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what we gave a view to keep; nothing if it is not ours."""
+    """Return the metadata that we put into a view; empty if the view is not ours."""
     try:
         kept = json.loads(view.get("private_metadata") or "{}")
     except ValueError:
@@ -266,7 +266,7 @@ def _metadata(view: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _form_state(view: Mapping[str, Any], commands: CommandSet) -> FormState | None:
-    """Return what a form of a command knows; None if it is none that there is now."""
+    """Return the state of a command's form, or None if there is no such form any more."""
     try:
         form_state = _FORM_STATE.validate_json(view.get("private_metadata") or "{}", strict=True)
     except ValidationError:

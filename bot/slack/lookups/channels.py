@@ -81,7 +81,7 @@ class Channels:
     async def find_private_channels(
         self, origin: Origin, channels: Iterable[str]
     ) -> frozenset[str]:
-        """Return which channels are private by now, as far as Slack says so."""
+        """Return the channels that Slack says are private by now."""
         asked = list(channels)
         found = await asyncio.gather(
             *(self._privacy(origin, channel, PRIVACY_SECONDS) for channel in asked)

@@ -17,7 +17,7 @@ _MENTION = re.compile(r"<(@|#|!subteam\^)(?P<id>[A-Z0-9]+)(\|[^>]*)?>")
 
 
 class SlackDirectory:
-    """See `commands.directory.Directory`."""
+    """Looks up channels, user groups and people of a Slack workspace for `commands.directory`."""
 
     def __init__(self, channels: Channels, origin: Origin) -> None:
         self._channels = channels
@@ -31,7 +31,7 @@ class SlackDirectory:
         return False
 
     async def find_private_channels(self, channels: Iterable[str]) -> frozenset[str]:
-        """Return which channels Slack says are private by now; others are as their jobs say."""
+        """Return the channels that Slack says are private by now; others are as their jobs say."""
         own = [channel for channel in channels if _CHANNEL.fullmatch(channel)]
         return await self._channels.find_private_channels(self._origin, own)
 
@@ -47,11 +47,11 @@ class SlackDirectory:
         return mention["id"] if mention else without_sign(typed)
 
     async def find_person(self, typed: str) -> str | None:
-        """Return what looks like a user id, as mentions carry it."""
+        """Return the id if it has the form of a user's, as in mentions."""
         return typed if _USER.fullmatch(typed) else None
 
     async def find_role(self, typed: str) -> str | None:
-        """Return what looks like the id of a user group, as mentions carry it."""
+        """Return the id if it has the form of a user group's, as in mentions."""
         return typed if _GROUP.fullmatch(typed) else None
 
     async def find_channel(self, typed: str) -> str | None:

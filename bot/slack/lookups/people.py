@@ -21,7 +21,7 @@ from inference.clock import Clock
 from inference.domain.errors import DeliveryError
 
 KEPT_SECONDS = 300.0
-"""How long a profile is believed: an admin who is none any more still is one for this long."""
+"""How long a profile is cached: a former admin still counts as one for this long."""
 
 RETRY_SECONDS = 15.0
 """How long one that could not be read is not asked for again."""
@@ -42,7 +42,7 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """What Slack says of somebody."""
+    """A person's profile as Slack has it."""
 
     name: str = ""
     locale: str | None = None
@@ -99,7 +99,7 @@ class People:
         )
 
     async def profile(self, installation: WorkspaceInstallation, team: str, user: str) -> Profile:
-        """Return what Slack says of somebody, as the installing side sees them."""
+        """Return a person's profile, as the installing workspace sees it."""
         key = (installation.workspace, user)
         until, kept = self._kept.get(key, (0.0, Profile()))
         now = self._clock.monotonic()
@@ -120,7 +120,7 @@ class People:
         return found
 
     async def _groups_of(self, installation: WorkspaceInstallation, team: str) -> Groups:
-        """Return who is in which user group, where the app may know."""
+        """Return the user groups of people, if the app may read them."""
         if GROUPS_SCOPE not in installation.scopes:
             return {}
         until, kept = self._groups.get(installation.workspace, (0.0, {}))

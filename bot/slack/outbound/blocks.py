@@ -182,7 +182,7 @@ def _title(card: Card) -> list[Block]:
 
 
 def _about(card: Card) -> str:
-    """Name whose job it is, what is made, and the job; nobody is notified by a name."""
+    """Return a line with the requester, the facts and the job's id; the name pings no one."""
     owner = [] if card.owner is None else [card.owner.shown]
     job = [card.job] if card.job and card.owner else []
     return " · ".join([*owner, *([card.facts] if card.facts else []), *job])
@@ -271,7 +271,7 @@ def _named(part: str | Person) -> str:
 
 
 def _date(instant: Instant) -> str:
-    """Write a time that everybody reads in their own zone."""
+    """Write a time that each reader sees in their own zone."""
     fallback = f"{instant.written()} {instant.zone or 'UTC'}"
     return f"<!date^{int(instant.at)}^{{time}}|{fallback}>"
 

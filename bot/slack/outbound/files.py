@@ -141,7 +141,7 @@ class Files:
         return Shared(file_id=file_id, ts=None, link=link)
 
     async def upload(self, address: Address, attachment: Attachment) -> str:
-        """Put a file onto Slack, seen by nobody yet, and return its id.
+        """Upload a file without sharing it yet, and return its id.
 
         Raises:
             DeliveryError: `delivery.too_large` among others; nothing is left over that matters.

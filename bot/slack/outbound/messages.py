@@ -344,7 +344,7 @@ def _below(card: Receipt) -> Destination:
 
 
 def _metadata(message: Outgoing) -> dict[str, Any] | None:
-    """Return what marks a job's card; what follows in its thread is not marked."""
+    """Return the metadata that marks a job's card; other messages of its thread have none."""
     if message.kind is not ActKind.CARD:
         return None
     payload = {"job": message.job.id, "kind": message.kind.value}

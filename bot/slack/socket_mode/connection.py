@@ -199,7 +199,7 @@ class Connection:
             self._health.clear("slack.connections")
 
     def _pause_after(self, reason: str) -> float:
-        """Return how long to wait before the next socket, and report what lasts."""
+        """Return the pause before the next socket, and report a problem that lasts."""
         if reason == TOO_MANY:
             self._report("slack.connections", UserError("slack.too_many_connections"))
             return max(FIRST_PAUSE_SECONDS, self._backoff.next())

@@ -70,7 +70,7 @@ class Socket(SocketModeClient):
         return self._reason in {"silent", "dead", "closed"}
 
     async def listen(self, address: str) -> None:
-        """Connect to an address, which is good for once.
+        """Connect to a single-use address.
 
         Raises:
             OSError: It did not work in time.
