@@ -7,6 +7,7 @@ from typing import Any
 
 from slack_bolt.context.async_context import AsyncBoltContext
 
+from bot.slack.background import ACK_SECONDS
 from bot.slack.inbound import command_text
 from bot.slack.inbound.dependencies import Dependencies
 from bot.slack.inbound.inbox import InboundRequest
@@ -40,7 +41,8 @@ async def accept(
     direct = event.get("channel_type") == "im"
     if message is not None and (direct or event["type"] == "app_mention"):
         origin = of_event({**body, "event": message.message}, context, context["installation"])
-        await inbound.acknowledge(next, _answer(message, origin, deps), name="mention")
+        work = _answer(message, origin, deps)
+        await inbound.acknowledge(next, work, name="mention", seconds=ACK_SECONDS)
     else:
         await next()
 
