@@ -12,8 +12,10 @@ from commands.handlers import (
     privacy,
     prompt,
     queue,
+    quota,
+    settings,
 )
-from commands.handlers.admin import operation, quota, settings, words
+from commands.handlers.admin import operation, words
 from commands.option_set import OptionSet
 
 

@@ -14,7 +14,7 @@ from commands.directory import Directory, OpenDirectory
 from commands.installation import Installation
 from commands.jobs import Jobs
 from commands.options import CONFIRM, IMAGE
-from commands.parsing import other_words
+from commands.parsing import synonyms
 from commands.parsing.suggestions import closest
 from commands.parsing.values import shorten
 from commands.policy.permissions import check_may_render
@@ -293,24 +293,24 @@ class CommandSet:
         }
         short |= {item.name: item.typed for item in self if item.parent == parent}
         if verb not in short and parent in {"", "rushes"}:
-            _check_other_words(verb, wanted)
+            _check_synonyms(verb, wanted)
         guess = closest(verb, short)
         if guess is None:
             raise UserError("command.unknown", command=shorten(wanted))
         raise UserError("command.mistyped", command=shorten(wanted), suggestion=short[guess])
 
 
-def _check_other_words(verb: str, wanted: str) -> None:
+def _check_synonyms(verb: str, wanted: str) -> None:
     """Refuse a command that is a button here, of a plugin, or of another tool.
 
     Raises:
         UserError: `command.is_button`, `command.of_plugin` or `command.other_word`.
     """
-    if verb in other_words.BUTTONS:
+    if verb in synonyms.BUTTONS:
         raise UserError("command.is_button", command=shorten(wanted))
-    if folder := other_words.BUNDLED_COMMANDS.get(verb):
+    if folder := synonyms.BUNDLED_COMMANDS.get(verb):
         raise UserError("command.of_plugin", command=shorten(wanted), folder=folder)
-    if meant := other_words.COMMANDS.get(verb):
+    if meant := synonyms.COMMANDS.get(verb):
         raise UserError("command.other_word", command=shorten(wanted), meant=meant)
 
 

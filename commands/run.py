@@ -14,9 +14,9 @@ from commands.context import Call, Command, Visibility
 from commands.forms import Form
 from commands.handlers import finish, job_status, message_edit, prompt, queue, repeat
 from commands.handlers.arguments import OWN_HELP
-from commands.offers import make_error_card, make_refusal_card
 from commands.policy.permissions import check_press
 from commands.refusal import Refusal
+from commands.refusal_cards import make_error_card, make_refusal_card
 from commands.results import Accepted, Result, Revised
 from commands.schema import Kind
 from commands.text import batch_cards, cards, job_buttons, replies

@@ -15,7 +15,7 @@ from decimal import Decimal
 
 from commands.option_set import NO, OptionSet
 from commands.options import MAX_PROMPT
-from commands.parsing import other_words, quotes
+from commands.parsing import quotes, synonyms
 from commands.parsing.suggestions import ALMOST_SURE, closest
 from commands.parsing.values import OFF, ON, accept_for, fold, label, not_a_choice, shorten
 from commands.refusal import Mistyped
@@ -153,7 +153,7 @@ class _Reader:
                 )
             raise UserError("flag.unknown", flag=f"--{flag.casefold()}", help=HELP)
         guess = closest(flag, self._known.typed)
-        self._check_other_words(flag, guess)
+        self._check_synonyms(flag, guess)
         if guess is None:
             raise UserError("flag.unknown", flag=f"--{shorten(flag)}", help=HELP)
         if guess not in self._known.switched_off:
@@ -163,16 +163,16 @@ class _Reader:
         corrected = f"{guess} {value}" if value else guess
         raise self._correct(error, self._position - len(flag), self._position, corrected)
 
-    def _check_other_words(self, flag: str, guess: str | None) -> None:
+    def _check_synonyms(self, flag: str, guess: str | None) -> None:
         """Refuse a flag of a plugin that is not installed, or of another tool.
 
         Raises:
             UserError: `flag.of_plugin` or `flag.other_word`.
         """
         name = flag.partition(":")[0].casefold()
-        if folder := other_words.BUNDLED_OPTIONS.get(name):
+        if folder := synonyms.BUNDLED_OPTIONS.get(name):
             raise UserError("flag.of_plugin", flag=f"--{shorten(flag)}", folder=folder)
-        meant = other_words.OPTION_NAMES.get(name)
+        meant = synonyms.OPTION_NAMES.get(name)
         if meant is not None and meant != guess and meant in self._known.by_flag:
             known = f"--{self._known.by_flag[meant].flag}"
             raise UserError("flag.other_word", flag=f"--{shorten(flag)}", meant=known, help=HELP)

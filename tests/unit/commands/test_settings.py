@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from commands.caller import Caller
-from commands.handlers.admin.settings_texts import LIST_LENGTH
+from commands.handlers.settings_texts import LIST_LENGTH
 from commands.installation import Installation
 from commands.policy.blocks import Block, BlockStore
 from commands.policy.settings import Scope

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bot.testing import apply_effect
-from commands.parsing import other_words
+from commands.parsing import synonyms
 from tests.fakes.installs import STYLE
 
 pytestmark = pytest.mark.deep
@@ -43,8 +43,8 @@ def plain(*colour, height=8, width=8):
 def test_the_words_of_who_lacks_the_plugin_name_its_options_and_its_folder():
     from rushes_style.effect import STYLE as EFFECT
 
-    assert set(other_words.BUNDLED_OPTIONS) == {option.name for option in EFFECT.options}
-    folders = {*other_words.BUNDLED_OPTIONS.values(), *other_words.BUNDLED_COMMANDS.values()}
+    assert set(synonyms.BUNDLED_OPTIONS) == {option.name for option in EFFECT.options}
+    folders = {*synonyms.BUNDLED_OPTIONS.values(), *synonyms.BUNDLED_COMMANDS.values()}
     assert [str(STYLE).endswith(folder) for folder in folders] == [True]
 
 

@@ -10,8 +10,8 @@ from typing import cast
 from zoneinfo import ZoneInfo
 
 from commands.context import Call, Command, admin_command, rushes_command
-from commands.handlers.admin.settings_texts import explain_setting, format_value, list_settings
 from commands.handlers.arguments import incomplete_error, read_arguments
+from commands.handlers.settings_texts import explain_setting, format_value, list_settings
 from commands.installation import Installation
 from commands.options import HERE, KEY, MODEL, VALUE
 from commands.parsing.values import shorten

@@ -9,8 +9,8 @@ from commands.context import Call, Command, admin_command, rushes_command
 from commands.handlers import advice
 from commands.handlers.admin import people
 from commands.handlers.admin.people import Named
-from commands.handlers.admin.settings_texts import format_value
 from commands.handlers.arguments import read_arguments
+from commands.handlers.settings_texts import format_value
 from commands.options import PERSON
 from commands.parsing.values import shorten
 from commands.policy.operator_rules import EVERYWHERE
