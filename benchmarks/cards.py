@@ -32,7 +32,7 @@ from bot.slack.outbound import blocks
 from bot.terminal.render import CardView
 from commands.text import batch_cards, cards, job_buttons, replies, summary
 from commands.text.card import Card, CardKind
-from commands.text.cards import Standing
+from commands.text.cards import JobStatus
 from commands.text.messages import text
 from inference.domain.errors import UserError
 from inference.domain.job import DRAFT, Failure, Job, JobState
@@ -94,9 +94,9 @@ def states() -> Iterator[tuple[str, Card, Job]]:
     image = replace(job, spec=a_spec(prompt=PROMPT, model="nano", frames=1, seed=11235))
     refined = replace(job.spec, prompt=f"{PROMPT}, soft light, a wide shot", original=PROMPT)
 
-    def status(name: str, state: JobState, of: Job = job, **standing: Any) -> tuple[str, Card, Job]:
+    def status(name: str, state: JobState, of: Job = job, **changes: Any) -> tuple[str, Card, Job]:
         changed = replace(of, state=state)
-        card = cards.status(changed, Standing(now=NOW, **standing), "en", nano)
+        card = cards.status(changed, JobStatus(now=NOW, **changes), "en", nano)
         return name, card, changed
 
     queued = QueuePosition(position=2, start_in=62, ready_in=1120)
@@ -141,7 +141,7 @@ def states() -> Iterator[tuple[str, Card, Job]]:
     wrong = UserError("job.unknown", job="7Q2FK9XDAC")
     yield "an error", replies.error(wrong, "en"), job
     korean = cards.status(
-        replace(job, state=JobState.QUEUED), Standing(now=NOW, queued=queued), "ko"
+        replace(job, state=JobState.QUEUED), JobStatus(now=NOW, queued=queued), "ko"
     )
     yield "한국어", korean, job
     small = replace(done, spec=replace(done.spec, resolution=Resolution.P360))
@@ -171,17 +171,17 @@ def several() -> Iterator[tuple[str, Card, Job]]:
             for number, state in enumerate(states, start=1)
         ]
 
-    def card(jobs: list[Job], *standings: Standing) -> tuple[Card, Job]:
-        known = standings or [Standing(now=NOW)] * len(jobs)
+    def card(jobs: list[Job], *statuses: JobStatus) -> tuple[Card, Job]:
+        known = statuses or [JobStatus(now=NOW)] * len(jobs)
         return batch_cards.batch(jobs, known, "en", nano), jobs[0]
 
     ahead = [QueuePosition(position=n, start_in=40 * n, ready_in=40 * n + 40) for n in range(1, 4)]
-    waiting = [Standing(now=NOW, queued=place) for place in ahead]
+    waiting = [JobStatus(now=NOW, queued=place) for place in ahead]
     yield "four in queue", *card(asked(*[JobState.QUEUED] * 4), *waiting, waiting[-1])
     step = Progress(stage=Stage.RENDERING, done=18, total=30)
-    now = Standing(now=NOW, progress=step, outlook=outlook(0.45, 26))
+    now = JobStatus(now=NOW, progress=step, outlook=outlook(0.45, 26))
     under_way = asked(JobState.DONE, JobState.RUNNING, JobState.QUEUED)
-    yield "one of three", *card(under_way, Standing(now=NOW), now, waiting[0])
+    yield "one of three", *card(under_way, JobStatus(now=NOW), now, waiting[0])
     yield "three clips", *card(asked(*[JobState.DONE] * 3))
     mixed = asked(JobState.DONE, JobState.FAILED, JobState.CANCELLED)
     mixed[1] = replace(mixed[1], failure=Failure(code="worker.out_of_memory"))

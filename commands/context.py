@@ -21,7 +21,7 @@ from commands.policy.permissions import check_may_render
 from commands.policy.quota import find_quota
 from commands.policy.settings import Rules
 from commands.policy.stores import Policy
-from commands.policy.visibility import Sight, Viewer, can_see, sight
+from commands.policy.visibility import JobAccess, Viewer, can_see, find_job_access
 from commands.refusal import Changes
 from commands.results import Result
 from commands.schema import Kind, Option, Permission, Value
@@ -91,7 +91,7 @@ class Call:
         """Return another person of the tenant, named as in `person`."""
         return self.directory.person(person) or f"{self.channel.platform}:{person}"
 
-    async def job(self, job_id: str, *, at_least: Sight = Sight.ALL) -> Job:
+    async def job(self, job_id: str, *, at_least: JobAccess = JobAccess.ALL) -> Job:
         """Return a job that the caller may see. Handlers get jobs from here, not from `jobs`.
 
         Args:
@@ -102,7 +102,7 @@ class Call:
             NotFound: `job.unknown`; a hidden job is as unknown as one that never was.
         """
         job = await self.jobs.get(job_id, tenant=self.channel.tenant)
-        if sight(job, await self.viewer([job])) < at_least:
+        if find_job_access(job, await self.viewer([job])) < at_least:
             raise NotFound("job.unknown", job=job_id)
         return job
 

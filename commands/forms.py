@@ -9,7 +9,13 @@ from commands.actions import Action, ButtonId
 from commands.installation import Installation
 from commands.option_set import OptionSet
 from commands.options import ASPECT, NEGATIVE, PROMPT, RESOLUTION
-from commands.parsing.flags import Typed, check_no_pictures, parse_options, render, render_options
+from commands.parsing.flags import (
+    ParsedRequest,
+    check_no_pictures,
+    parse_options,
+    render,
+    render_options,
+)
 from commands.parsing.values import accept_offering, label
 from commands.refusal import offer_correction
 from commands.schema import Kind, Option, Value
@@ -84,7 +90,7 @@ def edit(
             Field(
                 name=PROMPT.name,
                 label=field_label(PROMPT, locale),
-                value=_fitting(render(Typed(prompt=prompt), known)),
+                value=_fitting(render(ParsedRequest(prompt=prompt), known)),
                 required=True,
                 multiline=True,
             ),

@@ -30,7 +30,7 @@ class Refusal(UserError):
         self.offers = offers[:MAXIMUM_OFFERS]
 
 
-class Mistyped(UserError):
+class MistypedError(UserError):
     """Error for a typed text with a misspelt word."""
 
     def __init__(self, error: UserError, corrected: str) -> None:
@@ -51,5 +51,5 @@ def offer_correction(name: str) -> Iterator[None]:
     """
     try:
         yield
-    except Mistyped as error:
+    except MistypedError as error:
         raise Refusal(error.code, {name: error.corrected}, **error.params) from error

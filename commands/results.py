@@ -8,7 +8,7 @@ from typing import Any
 
 from commands.refusal import Changes, Refusal
 from commands.text.card import Card
-from commands.text.cards import Standing
+from commands.text.cards import JobStatus
 from inference.domain.errors import UserError
 from inference.domain.job import Job
 
@@ -18,7 +18,7 @@ class Accepted:
     """An accepted order: its job is stored, and the outbox posts and edits its card."""
 
     job: Job
-    standing: Standing
+    status: JobStatus
     locale: str
     """Of the card, which everybody in the channel sees."""
     together: tuple[Job, ...] = ()

@@ -339,10 +339,10 @@ def _to_card(result: Result | Other, call: Call) -> Card | Other:
         case Accepted():
             capabilities = job_status.capabilities(result.job, call.installation)
             if result.together:
-                standings = [result.standing] * len(result.together)
-                card = batch_cards.batch(result.together, standings, result.locale, capabilities)
+                statuses = [result.status] * len(result.together)
+                card = batch_cards.batch(result.together, statuses, result.locale, capabilities)
             else:
-                card = cards.status(result.job, result.standing, result.locale, capabilities)
+                card = cards.status(result.job, result.status, result.locale, capabilities)
             return replace(card, from_outbox=True)
         case Revised():
             return replies.note("edit.revised", call.locale, job=result.job.id)

@@ -18,7 +18,7 @@ from bot.config.sections import Config
 from commands.installation import Installation
 from commands.option_set import OptionSet
 from commands.options import PRESET
-from commands.parsing.flags import Typed, parse
+from commands.parsing.flags import ParsedRequest, parse
 from commands.schema import Kind, Option, Value
 from commands.specs.layers import COMMAND, Layer
 from commands.specs.resolve import Resolved, resolve
@@ -202,7 +202,7 @@ def spec_of(recipe: Mapping[str, Any]) -> Spec:
     return replace(spec, effects=tuple(effects))
 
 
-def write_flags(spec: Spec) -> Typed:
+def write_flags(spec: Spec) -> ParsedRequest:
     """Return the flags that make a spec again."""
     options = spec.as_dict()
     for name in PRIVATE:
@@ -215,7 +215,7 @@ def write_flags(spec: Spec) -> Typed:
     prompt = options.pop("prompt")
     if options.pop("original") is not None:  # what is typed again is refined already
         options["refine"] = False
-    return Typed(prompt=prompt, options={k: v for k, v in options.items() if v is not None})
+    return ParsedRequest(prompt=prompt, options={k: v for k, v in options.items() if v is not None})
 
 
 def _move(made: Path, output: Path) -> None:

@@ -11,7 +11,7 @@ from commands.installation import Installation
 from commands.jobs import Read
 from commands.text import batch_cards, cards
 from commands.text.card import Card
-from commands.text.cards import Standing
+from commands.text.cards import JobStatus
 from inference.bug_report import log_bug
 from inference.clock import Clock
 from inference.domain.capabilities import Capabilities
@@ -21,9 +21,9 @@ from inference.domain.job import Job
 _log = structlog.get_logger(__name__)
 
 
-def describe_state(job: Job, jobs: Read, clock: Clock) -> Standing:
+def describe_state(job: Job, jobs: Read, clock: Clock) -> JobStatus:
     """Return the status of a job at this moment."""
-    return Standing(
+    return JobStatus(
         now=clock.now(),
         queued=jobs.position(job.id),
         progress=jobs.progress(job.id),
@@ -49,11 +49,11 @@ def card(
     jobs: Sequence[Job], known: Read, installation: Installation, clock: Clock, locale: str
 ) -> Card:
     """Show the current status of a job, or of its batch."""
-    standings = [describe_state(job, known, clock) for job in jobs]
+    statuses = [describe_state(job, known, clock) for job in jobs]
     model = capabilities(jobs[0], installation)
     if len(jobs) > 1:
-        return batch_cards.batch(jobs, standings, locale, model)
-    return cards.status(jobs[0], standings[0], locale, model)
+        return batch_cards.batch(jobs, statuses, locale, model)
+    return cards.status(jobs[0], statuses[0], locale, model)
 
 
 def status(call: Call, *jobs: Job) -> Card:

@@ -85,7 +85,7 @@ async def place_order(
         raise AdvisedError(error, fitting) from error
     return Accepted(
         job=job,
-        standing=job_status.describe_state(job, call.jobs, call.clock),
+        status=job_status.describe_state(job, call.jobs, call.clock),
         locale=_language(rules, call),
         together=() if job.batch is None else tuple(await call.jobs.together(job)),
     )

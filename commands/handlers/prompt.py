@@ -15,7 +15,7 @@ from commands.handlers.order import place_order
 from commands.handlers.request import find_model_options, merge_options, read_request
 from commands.option_set import OptionSet
 from commands.options import PROMPT, REFINE
-from commands.parsing.flags import Typed, parse_options, render
+from commands.parsing.flags import ParsedRequest, parse_options, render
 from commands.policy import flagged_content
 from commands.policy.permissions import apply_caps
 from commands.policy.settings import Rules
@@ -53,7 +53,7 @@ async def refine(call: Call) -> Card:
         requester_id=call.caller.id,
         flagged=flagged_content.choose_outcome(rules, call.channel),
     )
-    typed = Typed(prompt=refined, options={**asked, REFINE.name: False})
+    typed = ParsedRequest(prompt=refined, options={**asked, REFINE.name: False})
     line = render(typed, call.installation.options)
     return Card(
         kind=CardKind.INFO,

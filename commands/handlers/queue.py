@@ -11,8 +11,8 @@ from commands.handlers import job_status
 from commands.handlers.arguments import incomplete_error
 from commands.jobs import Read
 from commands.options import JOB
-from commands.policy.settings import QUEUE_PROMPTS, Prompts
-from commands.policy.visibility import Sight, can_see, sight
+from commands.policy.settings import QUEUE_PROMPTS, PromptVisibility
+from commands.policy.visibility import JobAccess, can_see, find_job_access
 from commands.text import cards, job_buttons, replies
 from commands.text.card import Card, CardKind, Line
 from commands.text.messages import text
@@ -47,13 +47,13 @@ async def queue(call: Call) -> Card:
     others = not standstill and call.jobs.waits_for_others(call.channel.tenant)
     if not jobs and not standstill:
         return replies.note("queue.empty_here" if others else "queue.empty", call.locale)
-    hidden = (await call.rules()).value(QUEUE_PROMPTS) == Prompts.HIDDEN
+    hidden = (await call.rules()).value(QUEUE_PROMPTS) == PromptVisibility.HIDDEN
     listed = jobs[:MAX_LINES]
     viewer = await call.viewer(listed)
     lines = [
         _queue_line(call, job, hidden=hidden and not call.caller.owns(job))
         if can_see(job, viewer)
-        else _taken_line(call, job, named=sight(job, viewer) is Sight.ID)
+        else _taken_line(call, job, named=find_job_access(job, viewer) is JobAccess.ID)
         for job in listed
     ]
     if len(jobs) > MAX_LINES:
@@ -136,7 +136,7 @@ async def cancel_named(call: Call) -> Card:
     wanted = read_job_id(call)
     if not wanted:
         raise incomplete_error(JOB)
-    return await cancel_job(call, await call.job(wanted, at_least=Sight.ID))
+    return await cancel_job(call, await call.job(wanted, at_least=JobAccess.ID))
 
 
 async def cancel_job(call: Call, job: Job) -> Card:
@@ -242,7 +242,7 @@ def _for_adults(job: Job) -> bool:
 
 def _queue_line(call: Call, job: Job, *, hidden: bool) -> Line:
     """Show a queued job; of a hidden one neither prompt nor id: who has the id can see it."""
-    key, _, where = _standing(call, job)
+    key, _, where = _position_texts(call, job)
     line = text(
         key,
         call.locale,
@@ -257,7 +257,7 @@ def _queue_line(call: Call, job: Job, *, hidden: bool) -> Line:
 
 def _taken_line(call: Call, job: Job, *, named: bool) -> Line:
     """Show that a place is taken; `named` adds the id."""
-    _, key, where = _standing(call, job)
+    _, key, where = _position_texts(call, job)
     line = text(key, call.locale, **where)
     return _add_place(call, job, line, named=named)
 
@@ -269,7 +269,7 @@ def _add_place(call: Call, job: Job, line: str, *, named: bool) -> Line:
     return (join_facts([line, *where, *([job.id] if named else [])], call.locale),)
 
 
-def _standing(call: Call, job: Job) -> tuple[str, str, dict[str, float]]:
+def _position_texts(call: Call, job: Job) -> tuple[str, str, dict[str, float]]:
     """Return the message keys for a visible and for a hidden job, and their values."""
     if job.state is JobState.RUNNING and job.cancel_requested_at is not None:
         return "queue.cancelling", "queue.private.running", {}

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from commands.context import Call, Command, admin_command, rushes_command
 from commands.handlers import advice
 from commands.handlers.admin import people
-from commands.handlers.admin.people import Named
+from commands.handlers.admin.people import NamedPerson
 from commands.handlers.arguments import read_arguments
 from commands.handlers.settings_texts import format_value
 from commands.options import PERSON
@@ -143,7 +143,7 @@ def _amounts_for_all(call: Call, rules: Rules) -> list[Line]:
     ]
 
 
-async def _set(call: Call, whom: Named, typed: str) -> Card:
+async def _set(call: Call, whom: NamedPerson, typed: str) -> Card:
     """Set a person's own amount, `unlimited`, or `default` for what everybody has.
 
     The operator's holds for what the person uses in all tenants together.
@@ -176,7 +176,7 @@ def _amount(typed: str) -> int | None:
         raise UserError("quota.amount", value=shorten(typed), highest=highest) from error
 
 
-def _set_line(call: Call, whom: Named, amount: int | str | None) -> Line:
+def _set_line(call: Call, whom: NamedPerson, amount: int | str | None) -> Line:
     key = "quota.set_everywhere" if whom.everywhere else "quota.set"
     amount = UNLIMITED if amount is None else amount
     return (text(key, call.locale, person=whom.person, amount=amount),)

@@ -16,7 +16,7 @@ from commands.installation import Installation
 from commands.options import HERE, KEY, MODEL, VALUE
 from commands.parsing.values import shorten
 from commands.policy.operator_rules import EVERYWHERE
-from commands.policy.settings import TIMEZONE, Naming, Rules, Scope, Setting, SettingSet, Stored
+from commands.policy.settings import TIMEZONE, NameKind, Rules, Scope, Setting, SettingSet, Stored
 from commands.policy.settings_store import Change
 from commands.policy.settings_values import find_setting, read_setting
 from commands.refusal import Refusal
@@ -133,11 +133,11 @@ async def _with_known_names(call: Call, setting: Setting, value: Stored) -> Stor
             nobody has would lock out everybody, or nobody.
     """
     match setting.naming:
-        case Naming.ROLES:
+        case NameKind.ROLES:
             find = call.directory.find_role
-        case Naming.CHANNELS:
+        case NameKind.CHANNELS:
             find = call.directory.find_channel
-        case Naming.PEOPLE:
+        case NameKind.PEOPLE:
             find = call.directory.find_person
         case None:
             return value
@@ -151,13 +151,13 @@ async def _with_known_names(call: Call, setting: Setting, value: Stored) -> Stor
     return list(dict.fromkeys(str(found[name]) for name in names))
 
 
-def _unknown(naming: Naming, name: str) -> UserError:
+def _unknown(naming: NameKind, name: str) -> UserError:
     match naming:
-        case Naming.ROLES:
+        case NameKind.ROLES:
             return UserError("setting.no_role", name=shorten(name))
-        case Naming.CHANNELS:
+        case NameKind.CHANNELS:
             return UserError("setting.unknown_channel", name=shorten(name))
-        case Naming.PEOPLE:
+        case NameKind.PEOPLE:
             return UserError("setting.no_person", name=shorten(name))
 
 

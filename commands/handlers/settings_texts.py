@@ -9,7 +9,7 @@ from commands.context import Call
 from commands.options import CFG, FRAME_COUNT, STEPS
 from commands.parsing.flags import render_options
 from commands.parsing.values import tidy
-from commands.policy.settings import UNLIMITED, Naming, Rules, Scope, Setting, Shape, Topic
+from commands.policy.settings import UNLIMITED, NameKind, Rules, Scope, Setting, Topic, ValueShape
 from commands.policy.settings_values import read_setting
 from commands.schema import Kind, Value
 from commands.specs.layers import BUILT_IN
@@ -37,7 +37,7 @@ _EXAMPLES = {
     "quota.people": "ann=2h",
     "quota.roles": f"editors=2h, staff={UNLIMITED}",
 }
-_NAMES = {Naming.ROLES: "editors", Naming.CHANNELS: "film", Naming.PEOPLE: "ann"}
+_NAMES = {NameKind.ROLES: "editors", NameKind.CHANNELS: "film", NameKind.PEOPLE: "ann"}
 _TEXT = "blurry"
 _SHOWN, _SHOWN_VALUE = "default.aspect", "9:16"
 
@@ -209,7 +209,7 @@ def _legal(setting: Setting, call: Call) -> str:
     option, locale = setting.option, call.locale
     if setting.sets is not None:
         option = call.installation.options.shown.get(setting.sets.name, option)
-    if setting.shape is not Shape.VALUE:
+    if setting.shape is not ValueShape.VALUE:
         return text(f"setting.shape.{setting.shape}", locale, example=_EXAMPLES.get(setting.key))
     if setting.in_gpu_seconds:
         return text("setting.shape.gpu_time", locale)

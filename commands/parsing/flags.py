@@ -18,7 +18,7 @@ from commands.options import MAX_PROMPT
 from commands.parsing import quotes, synonyms
 from commands.parsing.suggestions import ALMOST_SURE, closest
 from commands.parsing.values import OFF, ON, accept_for, fold, label, not_a_choice, shorten
-from commands.refusal import Mistyped
+from commands.refusal import MistypedError
 from commands.schema import Kind, Option, Value
 from inference.domain.errors import UserError
 from inference.domain.untrusted_text import clean_words, is_blank
@@ -35,14 +35,14 @@ _WORD = re.compile(r"\S+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Typed:
+class ParsedRequest:
     """A parsed line: the prompt, and the options set in it by name."""
 
     prompt: str
     options: dict[str, Value] = field(default_factory=dict)
 
 
-def parse(text: str, known: OptionSet, advised: OptionSet | None = None) -> Typed:
+def parse(text: str, known: OptionSet, advised: OptionSet | None = None) -> ParsedRequest:
     """Read a typed line.
 
     The text is cleaned (`inference.domain.untrusted_text`), and runs of spaces in the prompt count
@@ -54,11 +54,11 @@ def parse(text: str, known: OptionSet, advised: OptionSet | None = None) -> Type
         advised: Of these, what works: values that are refused are told with those that are taken.
 
     Raises:
-        Mistyped: `flag.mistyped` or `value.mistyped`, with the text corrected.
+        MistypedError: `flag.mistyped` or `value.mistyped`, with the text corrected.
         UserError: `flag.*`, `value.*` or `prompt.*`.
     """
     pieces, options = _read(text, known, advised)
-    return Typed(prompt=_check_prompt(pieces), options=options)
+    return ParsedRequest(prompt=_check_prompt(pieces), options=options)
 
 
 def parse_options(
@@ -102,7 +102,7 @@ def render_options(options: Mapping[str, Value], known: OptionSet) -> str:
     return " ".join(_write_flags(options, known))
 
 
-def render(typed: Typed, known: OptionSet) -> str:
+def render(typed: ParsedRequest, known: OptionSet) -> str:
     """Write a line that `parse` reads as `typed`: the prompt first, then the flags."""
     flags = _write_flags(typed.options, known)
     line = " ".join([typed.prompt, *flags])
@@ -258,8 +258,8 @@ class _Reader:
                 raise
             raise self._correct(error, start, end, error.params["suggestion"]) from error
 
-    def _correct(self, error: UserError, start: int, end: int, corrected: str) -> Mistyped:
-        return Mistyped(error, f"{self._text[:start]}{corrected}{self._text[end:]}")
+    def _correct(self, error: UserError, start: int, end: int, corrected: str) -> MistypedError:
+        return MistypedError(error, f"{self._text[:start]}{corrected}{self._text[end:]}")
 
     def _end_word(self) -> int:
         """Move behind the current word, or the rest of it."""

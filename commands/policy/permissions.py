@@ -19,9 +19,9 @@ from commands.policy.settings import (
     CHANNELS,
     EXTERNAL,
     ROLES,
-    Buttons,
+    ButtonPolicy,
     Cap,
-    External,
+    ExternalPolicy,
     Rules,
 )
 from commands.refusal import Refusal
@@ -79,7 +79,7 @@ def check_external(rules: Rules) -> None:
     Raises:
         UserError: `permission.external`.
     """
-    if External(rules.value(EXTERNAL)) is External.DENY:
+    if ExternalPolicy(rules.value(EXTERNAL)) is ExternalPolicy.DENY:
         raise UserError("permission.external")
 
 
@@ -91,10 +91,10 @@ def check_press(caller: Caller, job: Job, rules: Rules) -> None:
     """
     if caller.may(Permission.ADMIN):
         return
-    match Buttons(rules.value(BUTTONS)):
-        case Buttons.REQUESTER if caller.id != job.requester.id:
+    match ButtonPolicy(rules.value(BUTTONS)):
+        case ButtonPolicy.REQUESTER if caller.id != job.requester.id:
             raise UserError("permission.requester_only", name=isolate(job.requester.name))
-        case Buttons.ADMINS:
+        case ButtonPolicy.ADMINS:
             raise UserError("permission.admins_only")
         case _:
             pass

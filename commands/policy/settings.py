@@ -38,7 +38,7 @@ class Scope(StrEnum):
     USER = USER
 
 
-class Shape(StrEnum):
+class ValueShape(StrEnum):
     """Shape of a setting's value."""
 
     VALUE = "value"
@@ -51,7 +51,7 @@ class Shape(StrEnum):
     """A time zone of the IANA."""
 
 
-class Naming(StrEnum):
+class NameKind(StrEnum):
     """Kind of names that a setting holds, which the chat looks up."""
 
     ROLES = "roles"
@@ -59,7 +59,7 @@ class Naming(StrEnum):
     PEOPLE = "people"
 
 
-class Buttons(StrEnum):
+class ButtonPolicy(StrEnum):
     """Who may make a job again by its buttons; admins always may."""
 
     REQUESTER = "requester"
@@ -67,14 +67,14 @@ class Buttons(StrEnum):
     EVERYONE = "everyone"
 
 
-class Prompts(StrEnum):
+class PromptVisibility(StrEnum):
     """How much of others' jobs the queue shows."""
 
     SHOWN = "shown"
     HIDDEN = "hidden"
 
 
-class Flagged(StrEnum):
+class FlaggedPolicy(StrEnum):
     """Policy on content that a safety check flags, unless it is always refused."""
 
     DENY = "deny"
@@ -93,7 +93,7 @@ class Language(StrEnum):
     KOREAN = "ko"
 
 
-class External(StrEnum):
+class ExternalPolicy(StrEnum):
     """What people of another company may do in a channel that both share."""
 
     DENY = "deny"
@@ -139,10 +139,10 @@ class Setting:
     """Its name is the key; kind, choices, range and length are those of one value."""
     help_key: str
     """Catalog key of the one-line explanation."""
-    shape: Shape = Shape.VALUE
+    shape: ValueShape = ValueShape.VALUE
     scopes: frozenset[Scope] = _PLACES
     default: Stored | None = None
-    naming: Naming | None = None
+    naming: NameKind | None = None
     needs_assistant: bool = False
     """Whether it can be switched on only where there is a prompt assistant."""
     sets: Option | None = None
@@ -173,34 +173,40 @@ def _setting(key: str, kind: Kind = Kind.TEXT, **details: Any) -> Setting:
     )
 
 
-CHANNELS = _setting("channels", shape=Shape.NAMES, scopes=_GUILD, naming=Naming.CHANNELS)
-ROLES = _setting("roles", shape=Shape.NAMES, naming=Naming.ROLES)
-BUTTONS = _setting("buttons", Kind.CHOICE, choices=tuple(Buttons), default=Buttons.EVERYONE.value)
+CHANNELS = _setting("channels", shape=ValueShape.NAMES, scopes=_GUILD, naming=NameKind.CHANNELS)
+ROLES = _setting("roles", shape=ValueShape.NAMES, naming=NameKind.ROLES)
+BUTTONS = _setting(
+    "buttons", Kind.CHOICE, choices=tuple(ButtonPolicy), default=ButtonPolicy.EVERYONE.value
+)
 QUEUE_PROMPTS = _setting(
     "queue.prompts",
     Kind.CHOICE,
-    choices=tuple(Prompts),
+    choices=tuple(PromptVisibility),
     scopes=_GUILD,
-    default=Prompts.SHOWN.value,
+    default=PromptVisibility.SHOWN.value,
 )
 REVIEW = _setting("review", Kind.FLAG, default=False, scopes=frozenset(Scope), needs_assistant=True)
-SAFETY = _setting("safety", Kind.CHOICE, choices=tuple(Flagged), default=Flagged.DENY.value)
+SAFETY = _setting(
+    "safety", Kind.CHOICE, choices=tuple(FlaggedPolicy), default=FlaggedPolicy.DENY.value
+)
 RECIPE_PROMPT = _setting("recipe.prompt", Kind.FLAG, default=True)
 WATERMARK_CORNER = _setting("watermark.corner", Kind.CHOICE, choices=tuple(Corner))
 WATERMARK_IMAGES = _setting("watermark.images", Kind.FLAG, default=True)
 WATERMARK_SUFFIX = _setting("watermark.suffix", max_length=MAXIMUM_SUFFIX)
-EXTERNAL = _setting("external", Kind.CHOICE, choices=tuple(External), default=External.DENY.value)
+EXTERNAL = _setting(
+    "external", Kind.CHOICE, choices=tuple(ExternalPolicy), default=ExternalPolicy.DENY.value
+)
 LANGUAGE = _setting("language", Kind.CHOICE, choices=tuple(Language), default=Language.AUTO.value)
-TIMEZONE = _setting("timezone", shape=Shape.ZONE, scopes=_GUILD, default="UTC")
+TIMEZONE = _setting("timezone", shape=ValueShape.ZONE, scopes=_GUILD, default="UTC")
 
 _SECONDS = Range(lowest=0, highest=MAXIMUM_SECONDS)
 QUOTA_GUILD = _setting("quota.guild", Kind.INTEGER, range=_SECONDS, scopes=_GUILD)
 QUOTA_USER = _setting("quota.user", Kind.INTEGER, range=_SECONDS, scopes=_GUILD)
 _amounts_of = partial(
-    _setting, kind=Kind.INTEGER, range=_SECONDS, shape=Shape.AMOUNTS, scopes=_GUILD
+    _setting, kind=Kind.INTEGER, range=_SECONDS, shape=ValueShape.AMOUNTS, scopes=_GUILD
 )
-QUOTA_ROLES = _amounts_of("quota.roles", naming=Naming.ROLES)
-QUOTA_PEOPLE = _amounts_of("quota.people", naming=Naming.PEOPLE)
+QUOTA_ROLES = _amounts_of("quota.roles", naming=NameKind.ROLES)
+QUOTA_PEOPLE = _amounts_of("quota.people", naming=NameKind.PEOPLE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,8 +236,8 @@ def _cap(option: Option) -> Cap:
         exempt=Setting(
             option=Option(name=f"{key}.except", kind=Kind.TEXT),
             help_key="setting.cap.except",
-            shape=Shape.NAMES,
-            naming=Naming.ROLES,
+            shape=ValueShape.NAMES,
+            naming=NameKind.ROLES,
         ),
     )
 

@@ -27,11 +27,11 @@ from commands.policy.settings import (
     MAXIMUM_NAMES,
     UNLIMITED,
     WATERMARK_SUFFIX,
-    Naming,
+    NameKind,
     Setting,
     SettingSet,
-    Shape,
     Stored,
+    ValueShape,
 )
 from commands.refusal import Refusal
 from commands.schema import Kind, Option, Value
@@ -84,15 +84,15 @@ def read_setting(
     """
     typed = typed.strip()
     match setting.shape:
-        case Shape.VALUE:
+        case ValueShape.VALUE:
             value = _read_value(setting, typed, installation, model)
             _check_use(setting, value, installation, model)
             return value
-        case Shape.NAMES:
+        case ValueShape.NAMES:
             return _names(setting, typed, plain_id)
-        case Shape.AMOUNTS:
+        case ValueShape.AMOUNTS:
             return _amounts(setting, typed, plain_id)
-        case Shape.ZONE:
+        case ValueShape.ZONE:
             return _zone(typed)
 
 
@@ -103,13 +103,13 @@ def restore_setting(setting: Setting, stored: Any) -> Stored | None:
     """
     try:
         match setting.shape:
-            case Shape.ZONE:
+            case ValueShape.ZONE:
                 return _zone(stored) if isinstance(stored, str) else None
-            case Shape.VALUE:
+            case ValueShape.VALUE:
                 return _restore_value(setting.option, stored)
-            case Shape.NAMES:
+            case ValueShape.NAMES:
                 return _restore_names(setting, stored)
-            case Shape.AMOUNTS:
+            case ValueShape.AMOUNTS:
                 return _restore_amounts(setting, stored)
     except UserError:
         return None
@@ -221,7 +221,7 @@ def _amounts(setting: Setting, typed: str, plain_id: Callable[[str], str]) -> di
     given: dict[str, int | None] = {}
     for name, amount in amounts.split_pairs(typed):
         if not name or not amount:
-            example = "ann=2h" if setting.naming is Naming.PEOPLE else "editors=2h"
+            example = "ann=2h" if setting.naming is NameKind.PEOPLE else "editors=2h"
             value = shorten(name or amount)
             raise UserError("setting.no_pair", key=setting.key, value=value, pair=example)
         given[plain_id(name)] = amount_of(setting, amount)
@@ -249,7 +249,7 @@ def _gpu_seconds(setting: Setting, typed: str) -> int:
     except UserError as error:
         if error.code == "value.out_of_range":
             raise
-        key, several = setting.key, setting.shape is Shape.AMOUNTS
+        key, several = setting.key, setting.shape is ValueShape.AMOUNTS
         if fold(typed) in amounts.NO_LIMIT:
             command = f"/rushes-admin settings reset {key}"
             raise UserError("setting.no_limit", key=key, command=command) from error

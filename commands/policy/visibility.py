@@ -14,7 +14,7 @@ from enum import IntEnum
 from inference.domain.job import Job
 
 
-class Sight(IntEnum):
+class JobAccess(IntEnum):
     """How much of a job a viewer may see."""
 
     NONE = 0
@@ -46,21 +46,21 @@ class Viewer:
     """Channels that were public when jobs were asked for there, and are not any more."""
 
 
-def sight(job: Job, viewer: Viewer) -> Sight:
+def find_job_access(job: Job, viewer: Viewer) -> JobAccess:
     """Return how much of a job somebody may see."""
     if job.tenant != viewer.tenant:
-        return Sight.NONE
+        return JobAccess.NONE
     if viewer.person and job.requester.id == viewer.person:
-        return Sight.ALL
+        return JobAccess.ALL
     channel = job.audience.channel
     if channel and (channel in viewer.channels or viewer.administers(channel)):
-        return Sight.ALL
+        return JobAccess.ALL
     private = job.audience.private or channel in viewer.turned_private
     if not private and not viewer.guest:
-        return Sight.ALL
-    return Sight.ID if viewer.operator else Sight.NONE
+        return JobAccess.ALL
+    return JobAccess.ID if viewer.operator else JobAccess.NONE
 
 
 def can_see(job: Job, viewer: Viewer) -> bool:
     """Return whether somebody may see a job, with its prompt and its file."""
-    return sight(job, viewer) is Sight.ALL
+    return find_job_access(job, viewer) is JobAccess.ALL

@@ -9,7 +9,7 @@ from pathlib import Path
 from commands.actions import Action
 from commands.text import cards, job_buttons, job_lines, summary
 from commands.text.card import SHEET, Attachment, Bar, Button, Card, CardKind, plain_line
-from commands.text.cards import Standing
+from commands.text.cards import JobStatus
 from commands.text.messages import text
 from inference.domain.capabilities import Capabilities
 from inference.domain.job import UNPREPARED, Job, JobState
@@ -40,7 +40,7 @@ def pick_shown_job(jobs: Sequence[Job]) -> Job:
 
 def batch(
     jobs: Sequence[Job],
-    standings: Sequence[Standing],
+    statuses: Sequence[JobStatus],
     locale: str,
     capabilities: Capabilities | None = None,
 ) -> Card:
@@ -48,19 +48,19 @@ def batch(
 
     Args:
         jobs: In their order.
-        standings: Where each stands now.
+        statuses: Where each stands now.
         locale: Language of the reader.
         capabilities: Of their model, if that is still installed.
     """
-    shown, left = pick_shown_job(jobs), _left(jobs, standings)
-    standing = standings[jobs.index(shown)]
-    if standing.queued is not None and left is not None:  # they are ready when the last one is
-        standing = replace(standing, queued=replace(standing.queued, ready_in=left))
-    card = cards.status(shown, standing, locale, capabilities)
+    shown, left = pick_shown_job(jobs), _left(jobs, statuses)
+    status = statuses[jobs.index(shown)]
+    if status.queued is not None and left is not None:  # they are ready when the last one is
+        status = replace(status, queued=replace(status.queued, ready_in=left))
+    card = cards.status(shown, status, locale, capabilities)
     alike = all(job.state in UNPREPARED for job in jobs)  # the last line says it of all
     parts = [
-        (_part(job, standing, locale, capabilities, titled=jobs[0], alike=alike),)
-        for job, standing in zip(jobs, standings, strict=True)
+        (_part(job, status, locale, capabilities, titled=jobs[0], alike=alike),)
+        for job, status in zip(jobs, statuses, strict=True)
     ]
     refused = [job for job in jobs if _hidden(job)]
     card = replace(
@@ -78,14 +78,14 @@ def batch(
     card = replace(card, buttons=_buttons_of_all(jobs, card, locale))
     if card.kind is not CardKind.RUNNING:
         return replace(card, lines=(*parts, *card.lines))
-    fractions = [_fraction(job, standing) for job, standing in zip(jobs, standings, strict=True)]
+    fractions = [_fraction(job, status) for job, status in zip(jobs, statuses, strict=True)]
     card = replace(card, progress=Bar(done=round(100 * sum(fractions) / len(jobs)), total=100))
     if left is None:
         return replace(card, lines=(*parts, *card.lines))
     return replace(
         card,
         lines=(*card.lines[:-1], *parts, (text("card.left", locale, seconds=left),)),
-        ready=cards.ready_at(shown, standings[0].now + left, locale),
+        ready=cards.ready_at(shown, statuses[0].now + left, locale),
     )
 
 
@@ -148,22 +148,22 @@ def _possible(job: Job, capabilities: Capabilities | None) -> tuple[Action, ...]
     return job_buttons.after_failure(job)
 
 
-def _fraction(job: Job, standing: Standing) -> float:
+def _fraction(job: Job, status: JobStatus) -> float:
     if job.ended:
         return 1.0
-    return standing.outlook.fraction if standing.outlook is not None else 0.0
+    return status.outlook.fraction if status.outlook is not None else 0.0
 
 
-def _left(jobs: Sequence[Job], standings: Sequence[Standing]) -> float | None:
+def _left(jobs: Sequence[Job], statuses: Sequence[JobStatus]) -> float | None:
     """Return in how many seconds the last of them is expected, or None."""
     left = []
-    for job, standing in zip(jobs, standings, strict=True):
+    for job, status in zip(jobs, statuses, strict=True):
         if job.ended:
             continue
-        if standing.outlook is not None:
-            left.append(standing.outlook.seconds_left)
-        elif standing.queued is not None:
-            left.append(standing.queued.ready_in)
+        if status.outlook is not None:
+            left.append(status.outlook.seconds_left)
+        elif status.queued is not None:
+            left.append(status.queued.ready_in)
         else:
             return None
     return max(left, default=None)
@@ -171,7 +171,7 @@ def _left(jobs: Sequence[Job], standings: Sequence[Standing]) -> float | None:
 
 def _part(
     job: Job,
-    standing: Standing,
+    status: JobStatus,
     locale: str,
     capabilities: Capabilities | None,
     *,
@@ -185,7 +185,7 @@ def _part(
     words = []
     if job.spec.own_words != titled.spec.own_words and not _hidden(job) and not _hidden(titled):
         words.append(summary.isolate_prompt(job.spec.own_words, WORDS_LENGTH))
-    state = [] if alike else [_state(job, standing, locale, capabilities)]
+    state = [] if alike else [_state(job, status, locale, capabilities)]
     return summary.join_facts([_part_name(job, locale), *words, *state], locale)
 
 
@@ -198,14 +198,14 @@ def _part_name(job: Job, locale: str) -> str:
     return text("card.part", locale, number=job.number, seed=job.spec.seed)
 
 
-def _state(job: Job, standing: Standing, locale: str, capabilities: Capabilities | None) -> str:
+def _state(job: Job, status: JobStatus, locale: str, capabilities: Capabilities | None) -> str:
     if job.removed_at is not None:
         return text("card.removed", locale)
     match job.state:
         case JobState.RUNNING if job.cancel_requested_at is not None:
             return text("card.cancelling", locale)
         case JobState.RUNNING | JobState.FINISHING | JobState.DELIVERING:
-            return cards.stage(job, standing.progress, locale, capabilities)
+            return cards.stage(job, status.progress, locale, capabilities)
         case JobState.DONE:
             kept = [plain_line(line) for line in job_lines.kept_file_line(job, locale)]
             draft = [text("facts.draft", locale)] if job.spec.draft else []

@@ -30,7 +30,7 @@ _WITH_FACTS = frozenset({CardKind.WAITING, CardKind.RUNNING})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class JobStatus:
     """Status of a job that changes while it waits and runs."""
 
     now: float
@@ -46,21 +46,21 @@ class Standing:
 
 
 def status(
-    job: Job, standing: Standing, locale: str, capabilities: Capabilities | None = None
+    job: Job, status: JobStatus, locale: str, capabilities: Capabilities | None = None
 ) -> Card:
     """Return the card of a job in its current state.
 
     Args:
         job: The job.
-        standing: Where it stands now.
+        status: Where it stands now.
         locale: Language of the reader.
         capabilities: Of its model, if that is still installed; for title, remarks and buttons.
     """
     match job.state:
         case JobState.ACCEPTED | JobState.PREPARING | JobState.REVIEW | JobState.QUEUED:
-            return _waiting(job, standing, locale, capabilities)
+            return _waiting(job, status, locale, capabilities)
         case JobState.RUNNING | JobState.FINISHING | JobState.DELIVERING:
-            return _running(job, standing, locale, capabilities)
+            return _running(job, status, locale, capabilities)
         case JobState.DONE:
             return _done(job, locale, capabilities)
         case JobState.FAILED | JobState.REFUSED:
@@ -193,7 +193,7 @@ _SIZE_ACTIONS = (Action.ACCEPT, Action.EDIT, Action.CANCEL)
 """In review for its size alone."""
 
 
-def _waiting(job: Job, standing: Standing, locale: str, capabilities: Capabilities | None) -> Card:
+def _waiting(job: Job, status: JobStatus, locale: str, capabilities: Capabilities | None) -> Card:
     review = job.state is JobState.REVIEW
     prepared = review or job.state is JobState.QUEUED  # before that, the prompt may still change
     lines: list[Line] = [
@@ -204,22 +204,22 @@ def _waiting(job: Job, standing: Standing, locale: str, capabilities: Capabiliti
     ]
     if capabilities is not None and capabilities.native_note is not None:
         lines.append((text(f"note.{capabilities.native_note}", locale),))
-    lines.append(_waiting_line(job, standing, locale))
+    lines.append(_waiting_line(job, status, locale))
     actions = _WAITING_ACTIONS.get(job.state, (Action.CANCEL,))
     if review and job.made_to_fit and job.spec.original is None:
         actions = _SIZE_ACTIONS
     return _card(job, CardKind.WAITING, locale, capabilities, lines=tuple(lines), actions=actions)
 
 
-def _waiting_line(job: Job, standing: Standing, locale: str) -> Line:
-    queued = standing.queued
+def _waiting_line(job: Job, status: JobStatus, locale: str) -> Line:
+    queued = status.queued
     if job.state is JobState.REVIEW:
         return (text("card.review_size" if job.made_to_fit else "card.review", locale),)
     if job.state is not JobState.QUEUED:
         return (text("card.preparing", locale),)
-    if standing.paused:
+    if status.paused:
         return (text("card.paused", locale),)
-    if standing.without_worker:
+    if status.without_worker:
         return (text("card.without_worker", locale),)
     if queued is None:
         return (text("card.queued", locale),)
@@ -228,25 +228,25 @@ def _waiting_line(job: Job, standing: Standing, locale: str) -> Line:
         locale,
         position=queued.position,
         start=queued.start_in,
-        ready=_instant(job, standing.now + queued.ready_in),
+        ready=_instant(job, status.now + queued.ready_in),
     )
 
 
 _COUNTED = {Stage.RENDERING: "card.step", Stage.EFFECTS: "card.effects"}
 
 
-def _running(job: Job, standing: Standing, locale: str, capabilities: Capabilities | None) -> Card:
+def _running(job: Job, status: JobStatus, locale: str, capabilities: Capabilities | None) -> Card:
     if job.cancel_requested_at is not None and job.state is JobState.RUNNING:
         line = (text("card.cancelling", locale),)
         return _card(job, CardKind.RUNNING, locale, capabilities, lines=(line,))
-    outlook = standing.outlook
-    shown = [stage(job, standing.progress, locale, capabilities)]
+    outlook = status.outlook
+    shown = [stage(job, status.progress, locale, capabilities)]
     ready: Line = ()
     if outlook is not None:
         shown.append(text("card.left", locale, seconds=outlook.seconds_left))
-        ready = ready_at(job, standing.now + outlook.seconds_left, locale)
-    if standing.slot is not None:
-        shown.append(text("card.slot", locale, slot=standing.slot))
+        ready = ready_at(job, status.now + outlook.seconds_left, locale)
+    if status.slot is not None:
+        shown.append(text("card.slot", locale, slot=status.slot))
     return _card(
         job,
         CardKind.RUNNING,

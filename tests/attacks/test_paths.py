@@ -56,7 +56,7 @@ def test_members_see_no_path_of_the_machine(error, locale):
 def test_a_failed_job_names_no_path_of_the_machine():
     failure = Failure(code="file.unreadable", params={"path": f"{HOME}/data/jobs/X/1/clip.mp4"})
     job = replace(a_job(), state=JobState.FAILED, failure=failure)
-    for card in (cards.failure(job, "en"), cards.status(job, cards.Standing(now=0.0), "en")):
+    for card in (cards.failure(job, "en"), cards.status(job, cards.JobStatus(now=0.0), "en")):
         assert "/srv" not in str(card)
         assert "clip.mp4" in str(card)
 

@@ -22,7 +22,7 @@ from commands.options import MAX_PROMPT
 from commands.run import execute, submit
 from commands.text import cards, summary
 from commands.text.card import CardKind, Person, plain
-from commands.text.cards import Standing
+from commands.text.cards import JobStatus
 from commands.text.messages import text
 from inference.domain.job import Failure, JobState, Requester
 from inference.domain.render import Manifest
@@ -217,10 +217,10 @@ def a_hebrew_job(**changes):
 
 
 def all_cards(job):
-    standing = Standing(now=0.0)
+    status = JobStatus(now=0.0)
     for state in JobState:
-        yield cards.status(replace(job, state=state), standing, "en")
-        yield cards.status(replace(job, state=state), standing, "ko")
+        yield cards.status(replace(job, state=state), status, "en")
+        yield cards.status(replace(job, state=state), status, "ko")
     done = replace(job, state=JobState.DONE, manifest=MANIFEST)
     failure = Failure(code="value.mistyped", params={"option": "--ar", "value": HEBREW})
     yield cards.clip(done, Path("clip.mp4"), "en")

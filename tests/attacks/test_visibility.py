@@ -14,7 +14,7 @@ from commands.actions import Action, ButtonId
 from commands.caller import Caller, Channel
 from commands.directory import OpenDirectory
 from commands.options import JOB
-from commands.policy.visibility import Sight, Viewer, can_see, sight
+from commands.policy.visibility import JobAccess, Viewer, can_see, find_job_access
 from commands.run import execute, press, submit
 from commands.text.card import Card, plain
 from inference.domain.job import Audience, JobState
@@ -244,8 +244,10 @@ def test_the_rule_itself(private, place, seen_from, tenant):
     expected = tenant == "test:g1" and (not private or (place != "" and place == seen_from))
     assert can_see(job, viewer) is expected
     assert can_see(job, replace(viewer, person="u1")) is (tenant == "test:g1")
-    seen = sight(job, replace(viewer, operator=True))
-    assert seen is (Sight.NONE if tenant != "test:g1" else Sight.ALL if expected else Sight.ID)
+    seen = find_job_access(job, replace(viewer, operator=True))
+    assert seen is (
+        JobAccess.NONE if tenant != "test:g1" else JobAccess.ALL if expected else JobAccess.ID
+    )
 
 
 @pytest.mark.attack("visibility", "look at a job of which nobody said who may see it")

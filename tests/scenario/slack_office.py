@@ -19,7 +19,7 @@ from bot.slack.installations import WorkspaceInstallation
 from bot.slack.outbound.files import Files
 from bot.slack.outbound.messages import Poster
 from commands.text import cards
-from commands.text.cards import Standing
+from commands.text.cards import JobStatus
 from inference.clock import SystemClock
 from inference.domain.errors import DeliveryError
 from inference.domain.job import Job
@@ -86,7 +86,7 @@ class Office:
         return a_job(requester=person.id, platform="slack", address=asdict(address), **changes)
 
     def card(self, job: Job, **changes: Any) -> Outgoing:
-        drawn = cards.status(job, Standing(now=job.created_at), "en")
+        drawn = cards.status(job, JobStatus(now=job.created_at), "en")
         values = {"kind": ActKind.CARD, "card": drawn, "route": Route.CHANNEL, "trace": {}}
         return Outgoing(key=f"{job.id}:card", job=job, **values | changes)
 

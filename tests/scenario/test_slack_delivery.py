@@ -12,7 +12,7 @@ from bot.delivery.delivery import Delivery
 from bot.slack.address import Address
 from bot.slack.api.rate_limits import TIER_3
 from commands.text import cards
-from commands.text.cards import Standing
+from commands.text.cards import JobStatus
 from inference.domain.errors import DeliveryError
 from inference.domain.job import Failure, JobState
 from inference.domain.outbox import ActKind, Route
@@ -146,7 +146,7 @@ async def test_progress_leaves_room_for_what_must_be_shown(office):
 
 async def test_the_outbox_shows_the_end_however_much_progress_there_was(office, bench, core):
     def paint(job, kind, file, together=()):
-        return cards.status(job, Standing(now=bench.clock.now()), "en")
+        return cards.status(job, JobStatus(now=bench.clock.now()), "en")
 
     address = Address(team=office.acme.id, channel=office.general.id, user=office.ann.id)
     order = replace(an_order(), platform="slack", address=asdict(address))

@@ -7,7 +7,7 @@ from bot.http.videos.video_json import status_of
 from commands.actions import Action
 from commands.context import Call
 from commands.handlers import queue, repeat
-from commands.parsing.flags import Typed, parse
+from commands.parsing.flags import ParsedRequest, parse
 from commands.parsing.quotes import escape
 from commands.results import Accepted
 from inference.domain.errors import NotFound, UserError
@@ -68,7 +68,7 @@ async def extend(call: Call, job: Job, *, prompt: str | None, seconds: str | Non
         UserError: It cannot be gone on from.
     """
     known = call.installation
-    typed: Typed | None = None if prompt is None else parse(escape(prompt), known.options)
+    typed: ParsedRequest | None = None if prompt is None else parse(escape(prompt), known.options)
     passes = None
     if seconds is not None:
         passes = passes_for(float(seconds), known.model(job.spec.model), extending=True)

@@ -25,7 +25,7 @@ _FULL_NAME = re.compile(r"[a-z][a-z0-9_.-]*(:[^\s:]+)+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Named:
+class NamedPerson:
     """A person named in a command, and the tenants that the command applies to."""
 
     tenant: str
@@ -39,7 +39,7 @@ class Named:
         return self.tenant == EVERYWHERE
 
 
-async def resolve_person(call: Call, typed: str, given: Mapping[str, Value]) -> Named:
+async def resolve_person(call: Call, typed: str, given: Mapping[str, Value]) -> NamedPerson:
     """Resolve a name in a command to a person and the tenants it applies to.
 
     Args:
@@ -56,10 +56,10 @@ async def resolve_person(call: Call, typed: str, given: Mapping[str, Value]) -> 
     everywhere = operator and not given.get(HERE_FLAG.name)
     person = call.directory.plain_id(typed)
     if everywhere and _FULL_NAME.fullmatch(person) and len(person) <= 2 * MAXIMUM_NAME:
-        return Named(tenant=EVERYWHERE, person=person)
+        return NamedPerson(tenant=EVERYWHERE, person=person)
     found = await call.directory.find_person(person)
     if not found or len(found) > MAXIMUM_NAME or not found.isprintable():
         raise UserError("setting.no_person", name=shorten(typed))
     if everywhere:
-        return Named(tenant=EVERYWHERE, person=call.qualify_person(found))
-    return Named(tenant=call.channel.tenant, person=found)
+        return NamedPerson(tenant=EVERYWHERE, person=call.qualify_person(found))
+    return NamedPerson(tenant=call.channel.tenant, person=found)

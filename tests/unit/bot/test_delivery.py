@@ -11,7 +11,7 @@ import pytest
 from bot.delivery.delivery import Delivery
 from bot.delivery.fallback import PASSING_SECONDS
 from commands.text import cards
-from commands.text.cards import Standing
+from commands.text.cards import JobStatus
 from inference.domain.errors import DeliveryError, StoreError
 from inference.domain.events import JobEvent
 from inference.domain.job import JobState
@@ -47,7 +47,7 @@ class Board:
 def paint(job, kind, file, together=()):
     if file is not None:
         return cards.clip(job, file, "en")
-    return cards.status(job, Standing(now=0), "en")
+    return cards.status(job, JobStatus(now=0), "en")
 
 
 @contextlib.asynccontextmanager

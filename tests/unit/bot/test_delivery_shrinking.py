@@ -10,7 +10,7 @@ import pytest
 from bot.delivery.compression import FITS, FITS_WITHOUT_MACHINE
 from bot.delivery.delivery import FAILURES, Delivery
 from commands.text import cards
-from commands.text.cards import Standing
+from commands.text.cards import JobStatus
 from inference.domain.errors import DeliveryError, EngineError
 from inference.domain.job import KEPT_TOO_LARGE, JobState
 from inference.domain.outbox import ActKind, Route
@@ -70,7 +70,7 @@ def paint(job, kind, file, together=()):
         return cards.failure(job, "en")
     if file is not None:
         return cards.clip(job, file, "en")
-    return cards.status(job, Standing(now=0), "en")
+    return cards.status(job, JobStatus(now=0), "en")
 
 
 @pytest.fixture

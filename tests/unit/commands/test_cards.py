@@ -12,7 +12,7 @@ from commands.specs.layers import Layer
 from commands.specs.resolve import resolve
 from commands.text import cards, replies
 from commands.text.card import Bar, Card, CardKind, Instant, Person
-from commands.text.cards import Standing
+from commands.text.cards import JobStatus
 from inference.domain.effect_use import EffectUse
 from inference.domain.errors import UserError
 from inference.domain.job import Failure, Job, JobState, Requester
@@ -70,14 +70,14 @@ UNKNOWN = (
     ],
 )
 def test_a_model_of_few_words_says_before_the_render_what_it_does_not_know(job, state, said):
-    standing = Standing(now=NOW, progress=Progress(stage=Stage.RENDERING, done=1, total=14))
+    status = JobStatus(now=NOW, progress=Progress(stage=Stage.RENDERING, done=1, total=14))
     nano = MODELS.capabilities("nano")
     strange = replace(job, state=state, spec=a_spec(prompt=STRANGE))
-    card = cards.status(strange, standing, "en", nano)
+    card = cards.status(strange, status, "en", nano)
     assert (UNKNOWN in plain(card).split("\n")) is said
     for drawn in (strange, replace(job, state=state, spec=a_spec(prompt="공"))):
         capable = nano if drawn.spec.prompt == "공" else MODELS.capabilities("testcard")
-        assert "does not know" not in plain(cards.status(drawn, standing, "en", capable))
+        assert "does not know" not in plain(cards.status(drawn, status, "en", capable))
 
 
 def test_the_clip_says_it_once_more_unless_the_words_were_flagged(job):
@@ -99,13 +99,13 @@ def test_the_clip_says_it_once_more_unless_the_words_were_flagged(job):
 )
 def test_of_many_unknown_words_it_says_that_there_are_more(job, locale, prompt, said):
     many = replace(job, state=JobState.QUEUED, spec=a_spec(prompt=prompt))
-    card = cards.status(many, Standing(now=NOW), locale, MODELS.capabilities("nano"))
+    card = cards.status(many, JobStatus(now=NOW), locale, MODELS.capabilities("nano"))
     assert said in plain(card)
 
 
 def test_what_nano_does_not_know_is_said_in_korean_too(job):
     korean = replace(job, spec=a_spec(prompt="빨간 코끼리가 눈 속에서 노래한다"))
-    card = cards.status(korean, Standing(now=NOW), "ko", MODELS.capabilities("nano"))
+    card = cards.status(korean, JobStatus(now=NOW), "ko", MODELS.capabilities("nano"))
     assert (
         "nano 모델은 “코끼리” 또는 “노래한다”를 몰라요."
         f" 그릴 수 있는 것: {', '.join(NANO_WORDS.draws['ko'])}…"
@@ -119,7 +119,7 @@ SECOND = QueuePosition(position=2, start_in=62, ready_in=1120)
 
 
 @pytest.mark.parametrize(
-    ("changes", "standing", "lines"),
+    ("changes", "status", "lines"),
     [
         ({"state": JobState.ACCEPTED}, {}, [FOX, FACTS, "preparing", "[Cancel]"]),
         (
@@ -304,8 +304,8 @@ SECOND = QueuePosition(position=2, start_in=62, ready_in=1120)
         ),
     ],
 )
-def test_every_state_has_its_card(job, big, changes, standing, lines):
-    card = cards.status(replace(job, **changes), Standing(now=NOW, **standing), "en", big)
+def test_every_state_has_its_card(job, big, changes, status, lines):
+    card = cards.status(replace(job, **changes), JobStatus(now=NOW, **status), "en", big)
     assert shown(card) == lines
     assert card.job == job.id
     assert not card.ping
@@ -313,7 +313,7 @@ def test_every_state_has_its_card(job, big, changes, standing, lines):
 
 @pytest.mark.parametrize("state", JobState)
 def test_no_state_is_without_a_card(job, state):
-    assert cards.status(replace(job, state=state), Standing(now=NOW), "en").lines
+    assert cards.status(replace(job, state=state), JobStatus(now=NOW), "en").lines
 
 
 def test_facts_name_what_is_special(job, big):
@@ -431,7 +431,7 @@ def test_info_says_how_long_a_clip_of_several_passes_is_in_all(job, changes, who
 
 def test_a_long_prompt_is_cut_in_titles_and_whole_in_info(job):
     long = replace(job, spec=replace(job.spec, prompt="fox " * 400))
-    card = cards.status(long, Standing(now=NOW), "en")
+    card = cards.status(long, JobStatus(now=NOW), "en")
     assert len(card.title) <= cards.TITLE_LENGTH + 2
     assert re.fullmatch(r"🎬 \u2068(fox )+f?o?x?…\u2069", card.title)
     assert readable(cards.info(long, "en", options=OPTIONS).lines[0][0]) == "fox " * 400

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from commands.installation import Installation
 from commands.options import MAX_PROMPT
-from commands.parsing.flags import MAX_TYPED, Typed, parse, render
+from commands.parsing.flags import MAX_TYPED, ParsedRequest, parse, render
 from commands.schema import Kind
 from commands.text.messages import error_text
 from inference.domain.errors import UserError
@@ -80,7 +80,7 @@ from tests.fakes.options import OPTIONS
     ],
 )
 def test_typed_text_is_understood(text, prompt, options):
-    assert parse(text, OPTIONS) == Typed(prompt=prompt, options=options)
+    assert parse(text, OPTIONS) == ParsedRequest(prompt=prompt, options=options)
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def legal_values(option):
 
 FLAGGED = [option for option in OPTIONS.order if option.flag]
 TYPED = st.builds(
-    lambda prompt, options: Typed(prompt=prompt, options=options),
+    lambda prompt, options: ParsedRequest(prompt=prompt, options=options),
     PROMPTS,
     st.fixed_dictionaries({}, optional={item.name: legal_values(item) for item in FLAGGED}),
 )
@@ -222,7 +222,7 @@ def test_any_text_is_either_read_or_refused_politely(text):
 
 
 def test_an_ordinary_prompt_is_written_as_it_is():
-    typed = Typed(prompt="don't say \"--ar\", they're 6' tall", options={"seed": 7})
+    typed = ParsedRequest(prompt="don't say \"--ar\", they're 6' tall", options={"seed": 7})
     assert render(typed, OPTIONS) == "don't say \"--ar\", they're 6' tall --seed 7"
 
 

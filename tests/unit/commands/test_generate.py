@@ -221,7 +221,7 @@ async def test_a_full_line_says_so(call, jobs):
 async def test_an_order_is_data_and_the_outbox_posts_only_its_card(call, jobs):
     accepted = await command("/generate").handler(replace(call, text="a fox", locale="ko"))
     assert (accepted.job.id, accepted.locale) == ("JOB0000001", "ko")
-    assert accepted.standing.queued.position == 1
+    assert accepted.status.queued.position == 1
 
     card = await execute("/generate a fox", call)
     assert card.from_outbox

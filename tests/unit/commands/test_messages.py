@@ -13,7 +13,7 @@ from bot.plugin_report import PluginState
 from commands.actions import Action
 from commands.catalog import built_in_commands
 from commands.option_set import OptionSet
-from commands.policy.settings import Scope, SettingSet, Shape, Topic
+from commands.policy.settings import Scope, SettingSet, Topic, ValueShape
 from commands.specs.layers import ORIGINS
 from commands.text import messages
 from commands.text.messages import (
@@ -117,7 +117,7 @@ def keys_made_of_data() -> set[str]:
         *(setting.help_key for setting in SETTINGS.by_key.values()),
         *(f"setting.title.{scope}" for scope in Scope),
         *(f"setting.topic.{topic}" for topic in Topic),
-        *(f"setting.shape.{shape}" for shape in Shape if shape is not Shape.VALUE),
+        *(f"setting.shape.{shape}" for shape in ValueShape if shape is not ValueShape.VALUE),
         *(f"state.{state}" for state in JobState),
         *(f"cli.plugins.{state}" for state in PluginState),
         *(f"discord.group.{command.parent}" for command in COMMANDS if command.parent),

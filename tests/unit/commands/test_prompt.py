@@ -12,7 +12,7 @@ from commands.policy.blocks import Block
 from commands.run import execute, press, submit
 from commands.text import cards
 from commands.text.card import CardKind
-from commands.text.cards import Standing
+from commands.text.cards import JobStatus
 from inference.domain.job import ASSISTANT, RANDOM, TYPED, JobState
 from inference.domain.spec import Mode
 from inference.engines.built_in import NANO_WORDS
@@ -167,7 +167,7 @@ async def test_random_takes_the_options_of_a_form(call, jobs):
 
 
 def shown(job):
-    card = cards.status(job, Standing(now=0.0), "en")
+    card = cards.status(job, JobStatus(now=0.0), "en")
     return [*plain(card).split("\n"), *(f"[{item.label}]" for item in card.buttons)]
 
 

@@ -8,7 +8,7 @@ from commands.policy.words_store import MAXIMUM_WORDS
 from commands.run import execute
 from commands.text import cards
 from commands.text.card import plain
-from commands.text.cards import Standing
+from commands.text.cards import JobStatus
 from inference.domain.job import Failure, JobState
 from inference.domain.verdict import Outcome, Reason, Verdict
 from tests.fakes.orders import a_job
@@ -138,7 +138,7 @@ async def test_what_was_made_among_adults_is_shown_among_adults_only(call, jobs,
 def test_words_that_were_refused_are_not_repeated_in_public():
     failure = Failure(code="safety.prompt", params={"reason": "hate"})
     job = a_job(state=JobState.REFUSED, failure=failure)
-    shown = plain(cards.status(job, Standing(now=0), "en"))
+    shown = plain(cards.status(job, JobStatus(now=0), "en"))
 
     assert job.spec.prompt not in shown
     assert "(hidden)" in shown

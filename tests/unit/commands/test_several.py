@@ -13,7 +13,7 @@ from commands.handlers import message_edit, repeat
 from commands.run import execute, press, rewrite, submit
 from commands.text import batch_cards
 from commands.text.card import CardKind, Instant, plain, plain_line
-from commands.text.cards import Standing
+from commands.text.cards import JobStatus
 from commands.text.messages import text
 from inference.domain.errors import UserError
 from inference.domain.job import Failure, JobState
@@ -93,7 +93,7 @@ def several(*states):
 
 
 def shown(jobs, locale="en"):
-    return batch_cards.batch(jobs, [Standing(now=0.0)] * len(jobs), locale)
+    return batch_cards.batch(jobs, [JobStatus(now=0.0)] * len(jobs), locale)
 
 
 @pytest.mark.parametrize(
@@ -146,10 +146,10 @@ def test_those_that_wait_are_ready_when_the_last_one_is():
     places = [QueuePosition(position=1, start_in=10.0, ready_in=60.0)]
     places.append(QueuePosition(position=2, start_in=60.0, ready_in=3600.0))
     jobs = several(JobState.QUEUED, JobState.QUEUED)
-    standings = [Standing(now=1.8e9, queued=place) for place in places]
+    statuses = [JobStatus(now=1.8e9, queued=place) for place in places]
     [moment] = [
         part.at
-        for part in batch_cards.batch(jobs, standings, "en").lines[-1]
+        for part in batch_cards.batch(jobs, statuses, "en").lines[-1]
         if isinstance(part, Instant)
     ]
     assert moment == 1.8e9 + 3600

@@ -160,7 +160,7 @@ async def work_off(bench):
             ]
             for job in found:
                 for locale in ("en", "ko"):
-                    cards.status(job, cards.Standing(now=bench.clock.now()), locale)
+                    cards.status(job, cards.JobStatus(now=bench.clock.now()), locale)
                     if job.failure is not None:
                         cards.failure(job, locale)
         await core.jobs.waiting("guild:a")
