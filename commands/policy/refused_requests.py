@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import aiosqlite
+from pydantic import TypeAdapter
 
 from commands.refusal import Changes
 from commands.schema import Value
@@ -34,6 +34,9 @@ class RefusedRequest:
     offers: tuple[Changes, ...]
 
 
+_REFUSED_REQUEST = TypeAdapter(RefusedRequest)
+
+
 class RefusedRequestStore:
     """The store of refused requests.
 
@@ -47,14 +50,7 @@ class RefusedRequestStore:
     async def save(self, tenant: str, person: str, refused: RefusedRequest) -> str:
         """Keep a request and return its id; old ones are deleted."""
         request_id, now = new_job_id(), self._clock.now()
-        request = json.dumps(
-            {
-                "asked": refused.asked,
-                "text": refused.text,
-                "options": dict(refused.options),
-                "offers": [dict(changes) for changes in refused.offers],
-            }
-        )
+        request = _REFUSED_REQUEST.dump_json(refused).decode()
 
         async def work(connection: aiosqlite.Connection) -> None:
             await connection.execute(
@@ -88,14 +84,8 @@ class RefusedRequestStore:
         )
         try:
             [row] = rows
-            kept = json.loads(row["request"])
-            return RefusedRequest(
-                asked=kept["asked"],
-                text=kept["text"],
-                options=kept["options"],
-                offers=tuple(kept["offers"]),
-            )
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            return _REFUSED_REQUEST.validate_json(row["request"])
+        except (ValueError, TypeError) as error:
             raise NotFound("request.gone") from error
 
     async def forget(self, tenant: str, person: str) -> None:

@@ -288,6 +288,45 @@ async def test_refused_requests_survive_a_restart_but_not_their_time_nor_too_man
         assert row["kept"] == 1
 
 
+OLD_ROW = (
+    '{"asked": "/generate", "text": "\\u00e9l\\u00e9phant", "options": {"loops": 2, "cfg": 7.0,'
+    ' "refine": false, "camera": "pan left"}, "offers": [{"frames": 97, "image": null}]}'
+)
+"""As older versions wrote it, with `json.dumps`."""
+
+
+async def _insert_request(database, request_id, row, now):
+    await database.execute(
+        "insert",
+        "INSERT INTO drafts (id, tenant, person, created_at, request) VALUES (?, ?, ?, ?, ?)",
+        (request_id, "t", "ann", now, row),
+    )
+
+
+async def test_a_request_that_an_older_version_stored_is_read_with_its_types(tmp_path):
+    clock = ManualClock()
+    async with open_database(tmp_path / "drafts.sqlite3", TABLES) as database:
+        store = RefusedRequestStore(database, clock)
+        await _insert_request(database, "OLD", OLD_ROW, clock.now())
+        old = await store.get("t", "ann", "OLD")
+        assert old == RefusedRequest(
+            asked="/generate",
+            text="éléphant",
+            options={"loops": 2, "cfg": 7.0, "refine": False, "camera": "pan left"},
+            offers=({"frames": 97, "image": None},),
+        )
+        assert [type(value) for value in old.options.values()] == [int, float, bool, str]
+        assert await store.get("t", "ann", await store.save("t", "ann", old)) == old
+
+
+@pytest.mark.parametrize("row", ["", "{", "[]", '{"asked": 1, "text": "", "offers": []}'])
+async def test_a_damaged_request_is_gone(tmp_path, row):
+    clock = ManualClock()
+    async with open_database(tmp_path / "drafts.sqlite3", TABLES) as database:
+        await _insert_request(database, "BAD", row, clock.now())
+        assert not await _is_there(RefusedRequestStore(database, clock), "ann", "BAD")
+
+
 async def test_options_left_to_more_are_read_as_flags(call, jobs):
     command = call.commands["/generate"]
     options = {"prompt": "a fox", "aspect": "1:1", "more": "--seed 7 --camera pan left"}
