@@ -207,7 +207,7 @@ def backup_folder(config: Config) -> Path:
 
 
 def operator_rules(config: Config) -> OperatorRules:
-    """Return the operator's rules for everybody."""
+    """Return the operator's rules, which hold for every tenant."""
     section = config.bot
     return OperatorRules(
         direct_messages=section.direct_messages,

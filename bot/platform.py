@@ -32,7 +32,7 @@ from inference.store.sqlite.database import Database
 from inference.workers.media.process import MediaProcess
 
 Receipt = dict[str, Any]
-"""What a platform needs to find its message again; JSON, opaque to everybody else."""
+"""What a platform needs to find its message again; JSON, opaque to all others."""
 
 Remember = Callable[[dict[str, Any]], Awaitable[None]]
 """Commits what a half-done post must not forget, such as the id of an uploaded file."""
@@ -85,7 +85,7 @@ class Outgoing:
 
     @property
     def spoiler(self) -> bool:
-        """Whether the file must be hidden until somebody asks to see it."""
+        """Whether the file must be hidden until a viewer asks to see it."""
         return self.card.attachment is not None and self.card.attachment.spoiler
 
 

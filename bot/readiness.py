@@ -22,7 +22,7 @@ CONNECTION = ".connection"
 """How the key of a platform's problem ends that cannot be reached; see `bot.supervision`."""
 
 ON_PURPOSE = frozenset({"process", "queue"})
-"""Reasons that somebody wanted: it starts, stops or drains. Nothing is broken."""
+"""Reasons that are intended: it starts, stops or drains. Nothing is broken."""
 
 WRITE_SECONDS = 5.0
 """After this the database counts as one that cannot be written."""

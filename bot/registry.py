@@ -114,7 +114,7 @@ class Registry:
                     named = _named(self.plugins, COMMANDS, name)
                     own = [guards.command(one, named) for one in check_commands(make(options))]
                     found = CommandSet([*found, *own])
-            except BROKEN as error:  # whatever somebody else's function raises
+            except BROKEN as error:  # whatever a plugin's function raises
                 self.plugins.reject(COMMANDS, name, error)
         return found
 
@@ -179,7 +179,7 @@ def _platforms(plugins: Plugins) -> dict[str, PlatformFactory]:
                     return _platform(make(config))
             except UserError:
                 raise
-            except BROKEN as error:  # whatever somebody else's function raises
+            except BROKEN as error:  # whatever a plugin's function raises
                 plugins.reject(PLATFORMS, name, error)
                 return None
 

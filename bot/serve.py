@@ -35,7 +35,7 @@ FIRST_CONNECTIONS_SECONDS = 15.0
 
 async def run(config: Config) -> int:
     """Serve until a signal: the first stops gracefully, a second at once. Return the exit code."""
-    from bot.control.server import serve_control  # noqa: PLC0415 - the web server is not for everybody
+    from bot.control.server import serve_control  # noqa: PLC0415 - most commands need no web server
 
     hide()
     stop: asyncio.Future[signal.Signals] = asyncio.get_running_loop().create_future()

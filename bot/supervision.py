@@ -121,7 +121,7 @@ class Supervisor:
 
 
 def _connected(platform: Platform) -> bool:
-    # A platform of somebody else's may be older than this member.
+    # A plugin's platform may be older than this member.
     return getattr(platform, "connected", True)
 
 

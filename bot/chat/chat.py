@@ -45,7 +45,7 @@ async def chat(config: Config, speaker: Speaker, *, wait: bool) -> int:
     """Run the interactive chat until `/quit`, in this process or connected to the one that serves.
 
     Args:
-        config: Says where the data is; used in full if nobody serves it yet.
+        config: Says where the data is; used in full if no process serves it yet.
         speaker: Who talks first.
         wait: Whether a script waits for its jobs.
 

@@ -31,7 +31,7 @@ MAX_ROWS = 5
 """Jobs whose progress is shown while waiting."""
 
 WENT_WELL = frozenset({JobState.DONE.value, JobState.CANCELLED.value})
-"""Ends that are no failure: what somebody cancelled is what they wanted."""
+"""Ends that are no failure; a cancelled job was cancelled on purpose."""
 
 
 class Script:
@@ -135,7 +135,7 @@ async def lines_of(stream: TextIO) -> AsyncIterator[str]:
                 loop.call_soon_threadsafe(queue.put_nowait, line)
             loop.call_soon_threadsafe(queue.put_nowait, "")
         except RuntimeError:
-            pass  # the loop was closed: nobody wants the rest
+            pass  # the loop was closed: the rest is not wanted
 
     threading.Thread(target=read, daemon=True, name="script").start()
     while line := await queue.get():

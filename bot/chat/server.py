@@ -12,7 +12,7 @@ from bot.control.client import ControlClient, connect
 from inference.domain.errors import StoreError, UserError
 
 GONE = frozenset({"control.lost", "control.not_running"})
-"""Codes of errors that say that nobody serves any more."""
+"""Codes of errors that say that no process serves any more."""
 
 PATIENCE_SECONDS = 60.0
 """Longest that a process takes to let go of the folder once it has stopped answering."""

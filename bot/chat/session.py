@@ -91,7 +91,7 @@ class Session:
     def _switch_speaker(self, words: list[str]) -> Outcome:
         """Switch to another person: `NAME [GUILD] [#CHANNEL] [+ROLE …]`.
 
-        Only who began as an admin is one: everybody else speaks as a member.
+        Only who began as an admin is one: all others speak as members.
         """
         roles = tuple(word[1:] for word in words if word.startswith("+"))
         channels = [word[1:] for word in words if word.startswith("#")]

@@ -28,7 +28,7 @@ _ANSWERED = frozenset({"control.lost", "control.refused"})
 """Errors of a process that runs: it was reached, but gave no answer or refused."""
 
 _SILENT = {"running": False, "ready": False, "platforms": [], "reasons": {}, "problems": {}}
-"""What `rushes health --json` says where nobody answers."""
+"""What `rushes health --json` says if no process answers."""
 
 _MARKS = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}
 

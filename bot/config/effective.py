@@ -17,7 +17,7 @@ from inference.workers.environment import is_secret
 MASK = "********"
 
 DEFAULT = "default"
-"""Origin of a value that nobody set."""
+"""Origin of a value that is not set anywhere."""
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _LETS_IN = (

@@ -270,7 +270,7 @@ def _mistyped_variables() -> Iterator[UserError]:
             continue
         if typed in sections or typed.partition(SEPARATOR)[0] in sections:
             continue
-        # A name of somebody else's may begin like ours, so one without a section needs a likeness.
+        # Another program's variable may begin like ours: without a section it needs a likeness.
         guess = closest(typed, known, at_least=ALMOST_SURE)
         if guess is None and SEPARATOR in typed:
             bare = {name.removeprefix(PREFIX): name for name in known}

@@ -171,7 +171,7 @@ def _number(value: object) -> object:
 
 
 ThreadMinutes = Annotated[Literal[60, 1440, 4320, 10080], BeforeValidator(_number)]
-"""After which Discord may hide a thread in which nobody writes: what it offers."""
+"""After which Discord may hide an inactive thread; the values that it offers."""
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Positive = Annotated[int, Field(ge=1, le=MOST)]

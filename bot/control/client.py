@@ -44,7 +44,7 @@ class Speaker:
     admin: bool = False
     roles: tuple[str, ...] = ()
     channel: str | None = None
-    """None for the one that everybody is in."""
+    """None for the channel that all of the guild share."""
     language: str
     directory: Path
     """What relative paths are relative to."""

@@ -69,7 +69,7 @@ WORDS = 20
 """Jobs whose ids are completed."""
 
 CHANNEL = "general"
-"""The channel of a guild in the terminal, where nobody names another."""
+"""The channel of a guild in the terminal, if none is named."""
 
 
 class _Request(BaseModel):
@@ -130,7 +130,7 @@ def _listening(path: Path) -> Iterator[socket.socket]:
     path.unlink(missing_ok=True)
     with short_socket_path(path) as address, socket.socket(socket.AF_UNIX) as listening:
         listening.bind(address)
-        # Nobody can connect before it listens, so nobody was too early for the mode either.
+        # No client can connect before it listens, so none came before the mode was set.
         path.chmod(0o600)
         try:
             yield listening
@@ -283,7 +283,7 @@ class _Control:
         """Return the person's call.
 
         Raises:
-            UserError: `control.no_terminal`: nobody would deliver what they order.
+            UserError: `control.no_terminal`: no platform would deliver their jobs.
         """
         check = self._terminal().images.make_check(self._app.services.media)
         tenant = tenant_of(body.guild)

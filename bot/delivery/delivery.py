@@ -79,7 +79,7 @@ class Delivery:
             platforms: By name; they post.
             card_factory: Makes the cards that are sent.
             compressor: Makes files fit.
-            previews: Whether stills of a running job may be shown: nobody has looked at them.
+            previews: Whether stills of a running job may be shown: they are not moderated.
             clock: Says when to try again.
         """
         self._outbox = outbox
@@ -315,7 +315,7 @@ class Delivery:
         try:
             receipt = await platform.post(message, remember)
         except DeliveryError as error:
-            if error.unsent and unsent:  # so that nobody has to look for it
+            if error.unsent and unsent:  # so that it need not be searched for
                 await self._outbox.unsent(act)
             if error.code != "delivery.too_large" or message.file is None:
                 raise
@@ -336,7 +336,7 @@ class Delivery:
         except DeliveryError as error:
             if error.transient or fallback.reopens(act, error, self._outbox.now()):
                 raise
-            await self._outbox.drop(act)  # somebody deleted the card: it is not posted again
+            await self._outbox.drop(act)  # the card was deleted: it is not posted again
         else:
             await self._outbox.sent(act, receipt)
 

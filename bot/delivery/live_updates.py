@@ -27,7 +27,7 @@ RUNNING_SECONDS_MOST = 15.0
 """The same for a render that takes very long."""
 
 SLOWER_EVERY = 20
-"""Edits after which the pace is halved: nobody watches the fortieth minute every three seconds."""
+"""Edits after which the pace is halved: a long job needs no edit every three seconds."""
 
 WAITING_SECONDS = 60.0
 """Between two edits of a waiting card."""

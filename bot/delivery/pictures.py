@@ -25,7 +25,7 @@ class Pictures:
 
         Args:
             artifacts: The files of jobs.
-            previews: Whether stills of a running job may be shown: nobody has looked at them.
+            previews: Whether stills of a running job may be shown: they are not moderated.
         """
         self._artifacts = artifacts
         self._previews = previews

@@ -17,7 +17,7 @@ CHANNEL = (
     "read_message_history",
 )
 """In a channel where threads can be opened. Reading history is for finding an own message again
-after a crash; nobody else's messages are read."""
+after a crash; messages of others are not read."""
 
 VOICE = ("view_channel", "connect", "send_messages", "attach_files", "read_message_history")
 """In the text chat of a voice or stage channel, which has no threads. Only who may connect can read

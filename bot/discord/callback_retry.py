@@ -1,7 +1,7 @@
 """Retries answers to interactions faster than discord.py, and detects answers of another process.
 
 They have three seconds in all. Discord takes the first answer; a second one is refused with 40060.
-That is fine where an earlier try of ours may have arrived. Otherwise somebody else answered.
+That is fine where an earlier try of ours may have arrived. Otherwise another process answered.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def answer_fast(elsewhere: Callable[[], None]) -> None:
     """Set up answers to all interactions that arrive in this context and its tasks.
 
     Args:
-        elsewhere: Called for each interaction that somebody else answered.
+        elsewhere: Called for each interaction that another process answered.
     """
     async_context.set(_Adapter(elsewhere))
 
@@ -55,7 +55,7 @@ class _Adapter(AsyncWebhookAdapter):
         """Send a request.
 
         Raises:
-            AnsweredElsewhereError: It is an answer, and somebody else gave one.
+            AnsweredElsewhereError: It is an answer, and another process gave one.
         """
         token = str(route.webhook_token)
         is_answer = route.path.endswith(_CALLBACK)

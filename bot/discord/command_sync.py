@@ -53,7 +53,7 @@ class CommandSync:
 
     Targets are independent: one that refuses is tried again later and named in the health, and
     the others have their commands meanwhile. Targets of an earlier config are emptied, so that
-    nobody sees a command twice.
+    no command is shown twice.
     """
 
     def __init__(

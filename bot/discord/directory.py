@@ -90,7 +90,7 @@ def is_private(channel: object) -> bool:
 
 
 def _may_read(channel: GuildChannel, granted: discord.Permissions) -> bool:
-    """Return whether permissions let somebody read a channel: a voice channel's need more."""
+    """Whether permissions suffice to read a channel; a voice channel needs more of them."""
     voice = channel.type in _WITH_VOICE
     return granted.view_channel and (granted.connect or not voice)
 

@@ -51,7 +51,7 @@ SLOWED = frozenset({20016, 20022, 20028, 20029})
 """Limits of writing that are not those of a bucket: slow mode, announcements, channel, server."""
 
 WORD_FIELDS = frozenset({"name", "content", "embeds", "attachments", "components"})
-"""Fields of a form that carry what somebody has written."""
+"""Fields of a form that carry text typed by a person."""
 
 LOCKED = frozenset({ARCHIVED, 40058, 160005}) | TOO_MANY_THREADS
 """A thread, or its channel, does not take messages now."""

@@ -60,7 +60,7 @@ def _installed(config: Config) -> dict[str, str]:
                 " WHERE expires_at IS NULL OR expires_at > ? ORDER BY workspace",
                 (time.time(),),
             ).fetchall()
-    except (StoreError, sqlite3.Error):  # told with the database, or nobody installed it yet
+    except (StoreError, sqlite3.Error):  # reported with the database, or not installed anywhere yet
         return {}
     return {str(workspace): str(token) for workspace, token in rows}
 

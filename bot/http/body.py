@@ -157,7 +157,7 @@ def _parsed(data: bytes, within: str) -> Any:
         if len(members) > MAX_FIELDS:
             raise UserError("http.fields", limit=MAX_FIELDS)
         for name, value in members:
-            if name in table:  # nobody knows which one counts
+            if name in table:  # it is unclear which one counts
                 twice.append((table, name[:64]))
             table[name] = value
         return table
@@ -227,7 +227,7 @@ async def _read_part(part: BodyPartReader, name: str, *, is_file: bool) -> bytes
 
 
 def _put(fields: dict[str, Any], name: str, member: str | None, value: str | Upload) -> None:
-    """Add a field; a name that comes twice is an error, because nobody knows which one counts."""
+    """Add a field; a name that comes twice is an error, because it is unclear which one counts."""
     table, key = fields, name
     if member is not None:
         table, key = fields.setdefault(name, {}), member

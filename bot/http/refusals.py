@@ -18,7 +18,7 @@ from commands.text.messages import member_text, text
 from inference.domain.errors import NotFound, RushesError, UserError
 
 RETRY_SECONDS = 5
-"""Said where nobody knows when."""
+"""Said where the time is not known."""
 
 _RETRY: Mapping[str, int] = {"queue.stopping": 60, "queue.draining": 60}
 """Said instead of `RETRY_SECONDS`, as in their sentences."""

@@ -77,7 +77,7 @@ async def ask_plugin(
         expected: What it may raise.
 
     Raises:
-        PluginFailed: It raised something else, was cancelled by nobody, or took too long.
+        PluginFailed: It raised something else, cancelled itself, or took too long.
     """
     try:
         async with asyncio.timeout(seconds) as limit:

@@ -39,7 +39,7 @@ def gather(
             check_tables(package, descriptor)
             with suppress(ValidationError):  # told with the config
                 plugins.config_of(package)
-        except BROKEN as error:  # files and code of somebody else
+        except BROKEN as error:  # files and code of plugins
             plugins.reject_package(package, error)
             continue
         for locale, catalog in found.items():

@@ -143,7 +143,7 @@ async def migrate(plugins: Plugins, database: Database) -> None:
             later = error.code == "store.too_new"
             reason = _too_new(error.params["version"]) if later else error
             plugins.reject_package(package, reason)
-        except Exception as error:  # noqa: BLE001 - somebody else's SQL
+        except Exception as error:  # noqa: BLE001 - a plugin's SQL
             plugins.reject_package(package, error)
 
 
@@ -163,7 +163,7 @@ def reject_unmigratable(plugins: Plugins, data_directory: Path) -> None:
         for package, its_tables in found:
             try:
                 _try_pending(source, its_tables)
-            except Exception as error:  # noqa: BLE001 - somebody else's SQL
+            except Exception as error:  # noqa: BLE001 - a plugin's SQL
                 plugins.reject_package(package, error)
 
 

@@ -28,7 +28,7 @@ def main() -> None:
         problem = None
         try:
             EntryPoint(name=name, value=value, group=group).load()
-        except BaseException as error:  # noqa: BLE001 - whatever somebody else's module raises
+        except BaseException as error:  # noqa: BLE001 - whatever a plugin's module raises
             problem = Problem.of(error)
         threads = {each for each in threading.enumerate() if not each.daemon} - known
         if threads:  # Python waits for them, so Rushes would not stop

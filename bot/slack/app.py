@@ -71,7 +71,7 @@ def make_app(
         context: AsyncBoltContext,
         next: Callable[[], Awaitable[None]],  # noqa: A002 - the library passes it by this name
     ) -> BoltResponse | None:
-        # The library itself answers there when nobody has installed the app.
+        # The library itself answers there when no workspace has the app.
         if not all(is_response_url(url, clients.api_base_url) for url in response_urls(body)):
             _log.warning("slack.response_url.refused")
             return BoltResponse(status=400, body="response_url")

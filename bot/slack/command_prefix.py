@@ -81,7 +81,7 @@ class CommandPrefix:
     def view(self, view: dict[str, Any]) -> dict[str, Any]:
         """Return a modal with the commands that it names as people type them.
 
-        What somebody wrote, which a field begins with, stays.
+        A person's own text, which a field begins with, stays.
         """
         if not self._prefix:
             return view

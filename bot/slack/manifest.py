@@ -33,7 +33,7 @@ SCOPES = (
     "mpim:read",
     "users:read",
 )
-"""No more than is used: no channel's history, no posting where nobody invited the bot."""
+"""No more than is used: no channel's history, no posting where the bot was not invited."""
 
 EVENTS = (
     "app_home_opened",

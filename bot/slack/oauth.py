@@ -31,10 +31,10 @@ from inference.clock import Clock
 from inference.domain.errors import UserError
 
 STATE_SECONDS = 600.0
-"""How long somebody may take to allow the installation."""
+"""How long the installation may take on Slack's page."""
 
 MAX_USED = 10_000
-"""States that are remembered as used; each belongs to somebody who went through Slack's page."""
+"""States that are remembered as used; each belongs to a person who went through Slack's page."""
 
 _TIME_BYTES = 8
 _NONCE_BYTES = 16

@@ -1,7 +1,7 @@
 """Payloads from Slack, over HTTP and Socket Mode: parsed strictly, validated before any use.
 
 Slack sends JSON for events, and forms for everything else. A body that is neither, or lacks what
-the listeners read, comes from somebody else: it is refused, and nothing of it is logged.
+the listeners read, does not come from Slack: it is refused, and nothing of it is logged.
 """
 
 from __future__ import annotations
@@ -284,7 +284,7 @@ def _check_event(body: Object) -> None:
             _validate(_EVENTS.get(body["event"]["type"], _ANY_EVENT), body["event"])
         case "url_verification":
             _validate(_shape("challenge!"), body)
-        case str():  # such as app_rate_limited: nobody takes it
+        case str():  # such as app_rate_limited: no listener takes it
             return
         case _:
             raise MalformedBody("shape")

@@ -102,7 +102,7 @@ class SlackPlatform:
                 signing_secret=_secret(self._section.signing_secret),
                 logger=logger,
             )
-            # What was begun in answer to somebody ends with the connection it came over.
+            # Work begun for a request ends with the connection that the request came over.
             async with asyncio.TaskGroup() as group:
                 background = BackgroundTasks(group)
                 inbox = Inbox(services.database, background)

@@ -42,7 +42,7 @@ from inference.media.results import ImageLimits
 NAME = "terminal"
 
 UPLOAD_LIMIT = 2**30
-"""Bytes; a copy on the same disk could be larger, but nobody looks at such a clip."""
+"""Bytes; a copy on the same disk could be larger, but no clip is."""
 
 MAX_PENDING = 1000
 """Messages kept for a slow listener; beyond it the oldest are dropped."""
@@ -114,7 +114,7 @@ class TerminalImages:
             raise UserError("image.not_an_address", url=shorten(typed))
         source = Path(directory, os.path.expanduser(typed))  # noqa: PTH111 - pathlib raises where a home is unknown
         try:
-            # Without O_NONBLOCK, a named pipe that nobody writes to holds the thread for ever.
+            # Without O_NONBLOCK, a named pipe without a writer holds the thread for ever.
             descriptor = os.open(source, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
             with os.fdopen(descriptor, "rb") as incoming:
                 if not stat.S_ISREG(os.fstat(descriptor).st_mode):

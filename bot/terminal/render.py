@@ -38,7 +38,7 @@ STYLES = {
 }
 
 UNLIMITED = 100_000
-"""Columns of a line that nobody wraps."""
+"""Columns of a line that is not wrapped."""
 
 NARROW = 60
 """Columns below which a bar in the toolbar would leave no room for words."""

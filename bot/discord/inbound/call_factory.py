@@ -59,7 +59,7 @@ class CallFactory:
         )
 
     def _is_operator(self, user_id: int) -> bool:
-        """Whether the config names somebody, or the application is theirs."""
+        """Whether the config names the person, or the application is theirs."""
         application = self._client.application
         owners = set()
         if application is not None:

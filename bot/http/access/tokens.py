@@ -215,7 +215,7 @@ class TokenTable:
         Raises:
             NotFound: `token.unknown`.
         """
-        match = _FORM.fullmatch(key)  # somebody may paste the whole token
+        match = _FORM.fullmatch(key)  # the whole token may be pasted
         wanted = match["id"] if match else key
         with self._connection:
             rows = self._connection.execute(
@@ -229,7 +229,7 @@ class TokenTable:
 
 
 async def prepare(data_directory: Path) -> None:
-    """Make the database and the table where they are not there yet; nobody may be running."""
+    """Make the database and the table where they are not there yet; no Rushes may be running."""
     async with open_database(data_directory / DATABASE_NAME, TABLES):
         pass
 

@@ -30,7 +30,7 @@ DATA_ADDRESS = "^data:image/[^,]*;base64,.+"
 """Pattern of an address that has the picture in it."""
 
 _EXAMPLES = {"seconds": "4", "size": "1280x720"}
-"""Of fields whose patterns nobody should have to read."""
+"""Of fields whose patterns are no help to a reader."""
 
 NEAR = 75.0
 """Similarity in percent from which the one field is named instead of all: programs guess less."""

@@ -69,7 +69,7 @@ class Clients:
             DeliveryError: Slack cannot be reached.
         """
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=TIMEOUT_SECONDS)
-        # A kept-alive connection may die unnoticed, and then nobody knows whether a message was
+        # A kept-alive connection may die unnoticed, and then it is unknown whether a message was
         # posted: posting opens a fresh one each time. Reads are just retried.
         async with (
             open_session(force_close=True, timeout=timeout) as session,

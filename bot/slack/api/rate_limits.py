@@ -122,7 +122,7 @@ class Limiter:
 
         Args:
             clock: Measures and waits.
-            since: Monotonic time since which certainly nobody called; now, if not said.
+            since: Monotonic time since which certainly no call was made; now, if not given.
         """
         self._clock = clock
         self._since = clock.monotonic() if since is None else since

@@ -47,7 +47,7 @@ def plain(text: str) -> str:
 def prompt(text: str) -> str:
     """Return a message's text, with mentions and links as the words that people see.
 
-    A prompt is shown again: nobody may be mentioned by it.
+    A prompt is shown again, and must not ping anyone.
     """
     return plain(_MARKUP.sub(_shown, text))
 

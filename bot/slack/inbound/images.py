@@ -1,7 +1,7 @@
 """Reference images on Slack: found in messages and threads, fetched from Slack's own hosts.
 
 A channel's history is never read. The ids of files in Slack's events are kept; which thread a
-file is in is asked when somebody wants an image from that thread.
+file is in is asked when an image from that thread is wanted.
 """
 
 from __future__ import annotations

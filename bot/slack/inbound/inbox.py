@@ -55,7 +55,7 @@ class InboundRequest:
         self._background = background
         self.body = body
         self.replayed = number is not None
-        """Whether it was acknowledged long ago: nobody reads what an acknowledgement says."""
+        """Whether it was acknowledged long ago: Slack no longer shows an acknowledgement's text."""
         self.taken = False
         """Whether there is work that will settle it."""
         self._number = number

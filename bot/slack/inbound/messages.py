@@ -28,7 +28,7 @@ class UserMessage:
     message: Mapping[str, Any]
     """As Slack writes it, with `user`, `channel`, `text` and `ts`."""
     edited_at: str = ""
-    """When it was edited, as Slack writes it; empty while nobody did."""
+    """When it was edited, as Slack writes it; empty if never."""
 
     @property
     def text(self) -> str:

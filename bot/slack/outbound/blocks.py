@@ -252,7 +252,7 @@ def _marked(line: Line, *, ping: bool) -> tuple[str, bool]:
     """Write a line with times and people in it as markup.
 
     Returns:
-        The line, and whether somebody is still to be notified: the first person is.
+        The line, and whether a person is still to be notified: the first person is.
     """
     written: list[str] = []
     for part in line:

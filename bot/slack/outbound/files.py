@@ -66,7 +66,7 @@ class Shared:
 
     file_id: str
     ts: str | None
-    """Of the message that shows it, `UNSEEN` where Slack lets nobody look; None: no message
+    """Of the message that shows it, `UNSEEN` where Slack does not show it; None: no message
     does, and people need the link."""
     link: str | None = None
 

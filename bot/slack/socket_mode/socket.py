@@ -126,7 +126,7 @@ class Socket(SocketModeClient):
             self._note_refusal(str(error))
             if not identity:
                 return
-            # What nobody can read would only come again.
+            # Unreadable payloads would only come again.
             with contextlib.suppress(aiohttp.ClientError, ConnectionError):
                 await self.send_socket_mode_response({"envelope_id": identity})
 
