@@ -212,7 +212,7 @@ def discord_payload(name: str, card: Card, job: Job) -> dict[str, Any]:
         hidden = job.verdict.outcome is Outcome.SPOILER
         described = summary.description(job, "en")
         picture = render.Picture(description=described, spoiler=hidden)
-    form = render.Form.TEXT if card.attachment is not None else None
+    form = render.CardStyle.TEXT if card.attachment is not None else None
     drawn = render.message(card, form=form, links=links, picture=picture)
     return {
         "content": drawn.content,

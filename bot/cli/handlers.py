@@ -287,13 +287,13 @@ def ask_running(
 ) -> int:
     """Send a command to the process that owns the data directory."""
     from bot.config.caches import provide_caches
-    from bot.config.location import Location, find_location
+    from bot.config.location import ProcessLocation, find_location
     from bot.control.client import connect
 
     found = find_location(options.config, options.data_dir)
     if found is None:
         section = _config(options).bot
-        place = Location(data_directory=section.data_dir, language=section.language)
+        place = ProcessLocation(data_directory=section.data_dir, language=section.language)
     else:
         place = found
         provide_caches(place.data_directory)
@@ -370,7 +370,7 @@ def _show(card: Card, *, accepted: bool) -> int:
     """Print a card; a refusal goes to stderr as one sentence."""
     from rich.console import Console
 
-    from bot.cli.shell_words import in_shell
+    from bot.cli.shell_command_names import in_shell
     from bot.terminal.render import CardView, local_zone
     from commands.text.card import plain
 

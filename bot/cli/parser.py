@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 from bot.cli import database, handlers, mcp, operation, tokens
 from bot.cli.flags_help import flag_value, flags_help
 from bot.cli.handlers import CliHandler, language
-from bot.cli.shell_words import in_shell
+from bot.cli.shell_command_names import in_shell
 from commands.schema import Option
 from commands.text.messages import error_text, is_known, languages, text
 from commands.text.option_texts import option_help

@@ -16,14 +16,14 @@ _PLAIN = re.compile(r"[\w./-]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Location:
+class ProcessLocation:
     """Where the running process is (its data directory), and the language of its config."""
 
     data_directory: Path
     language: str
 
 
-def find_location(path: Path | None, data_directory: Path | None) -> Location | None:
+def find_location(path: Path | None, data_directory: Path | None) -> ProcessLocation | None:
     """Return the location if the config states it plainly; None if all of it must be read.
 
     Whether the rest of the config is right is judged by the process that serves.
@@ -47,4 +47,4 @@ def find_location(path: Path | None, data_directory: Path | None) -> Location | 
     language = section.get("language", "en")
     if not all(isinstance(value, str) and _PLAIN.fullmatch(value) for value in (named, language)):
         return None
-    return Location(data_directory=Path(named), language=language)
+    return ProcessLocation(data_directory=Path(named), language=language)

@@ -49,14 +49,14 @@ _BLAMED = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Checked:
+class CheckedTables:
     """Result of `check_tables`: the plugins, and the mistakes in tables."""
 
     plugins: Plugins
     mistakes: list[Mistake]
 
 
-def check_tables(models: ModelsSection, plugins: PluginsSection, where: Where) -> Checked:
+def check_tables(models: ModelsSection, plugins: PluginsSection, where: Where) -> CheckedTables:
     """Check the tables of models and plugins, and the names of models.
 
     Args:
@@ -66,10 +66,10 @@ def check_tables(models: ModelsSection, plugins: PluginsSection, where: Where) -
     """
     found, mistakes = _check_plugins(plugins, where)
     mistakes += _check_models(models, where, found)
-    return Checked(plugins=found, mistakes=mistakes)
+    return CheckedTables(plugins=found, mistakes=mistakes)
 
 
-def without_mistakes(config: Config, checked: Checked | None = None) -> Config:
+def without_mistakes(config: Config, checked: CheckedTables | None = None) -> Config:
     """Return a config without the values of these tables that are wrong; the others count.
 
     Args:

@@ -36,7 +36,7 @@ async def job_report(app: App, job: Job, locale: str) -> dict[str, Any]:
     }
 
 
-async def posted_file(app: App, job: Job) -> Path | None:
+async def find_posted_file(app: App, job: Job) -> Path | None:
     """Return the posted file, which does not expire like the job's own."""
     if job.manifest is None:
         return None
@@ -59,7 +59,7 @@ async def _result(app: App, job: Job, locale: str) -> Card | None:
         return cards.failure(job, locale)
     if job.state is not JobState.DONE or job.manifest is None:
         return None
-    file = await posted_file(app, job) or app.core.jobs.files(job)
+    file = await find_posted_file(app, job) or app.core.jobs.files(job)
     if file is None:
         return None
     capabilities = job_status.capabilities(job, app.services.installation)

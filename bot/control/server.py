@@ -33,9 +33,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from bot.app import App
 from bot.control.card_json import card_to_json
 from bot.control.events import EventStream
-from bot.control.job_report import job_report, posted_file
+from bot.control.job_report import find_posted_file, job_report
 from bot.control.socket_path import SOCKET_NAME, short_socket_path
-from bot.http.mcp.tools import Tools, Visit
+from bot.http.mcp.tools import ToolCall, Tools
 from bot.http.shutdown import Shutdown
 from bot.network.http_connection import connections
 from bot.readiness import list_problems, unready
@@ -264,15 +264,15 @@ class _Control:
             yield pictures  # paths, which the terminal reads
 
         async def link(job: Job, file: Path) -> str:
-            return (await posted_file(self._app, job) or file).absolute().as_uri()
+            return (await find_posted_file(self._app, job) or file).absolute().as_uri()
 
         async def report(percent: float, line: str) -> None:
             await send({"percent": percent, "line": line})
 
-        visit = Visit(call=self._call(body), turn=turn, link=link, report=report)
+        tool_call = ToolCall(call=self._call(body), turn=turn, link=link, report=report)
         await response.prepare(request)
         with contextlib.suppress(ConnectionError):  # the client has gone
-            answer = await self._tools.run(request.match_info["name"], body.arguments, visit)
+            answer = await self._tools.run(request.match_info["name"], body.arguments, tool_call)
             await send({"answer": answer})
             await response.write_eof()
         return response

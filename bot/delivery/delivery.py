@@ -20,7 +20,7 @@ import structlog
 from bot.delivery import fallback
 from bot.delivery.composer import CardFactory, Composer
 from bot.delivery.compression import UNLIMITED, compress, file_within, refusal_trace
-from bot.delivery.concurrency import POOLS, TRY_SECONDS, ActiveJobs, Pool
+from bot.delivery.concurrency import POOLS, TRY_SECONDS, ActiveJobs, DeliveryPool
 from bot.delivery.pictures import Pictures
 from bot.platform import Outgoing, Platform, Receipt
 from inference import crash_points
@@ -122,13 +122,13 @@ class Delivery:
         if act is None or act.platform not in self._platforms or act.job_id in self._active:
             return
         job_id = act.job_id
-        if self._active.full(act.platform, Pool.PROGRESS):
+        if self._active.full(act.platform, DeliveryPool.PROGRESS):
             return
         platform = self._platforms[act.platform]
         # From here on no older state can overtake a newer one.
-        self._active.take(job_id, act.platform, Pool.PROGRESS)
+        self._active.take(job_id, act.platform, DeliveryPool.PROGRESS)
         try:
-            async with asyncio.timeout(TRY_SECONDS[Pool.PROGRESS]):
+            async with asyncio.timeout(TRY_SECONDS[DeliveryPool.PROGRESS]):
                 act = await self._outbox.get(job_id, ActKind.CARD)
                 job = await self._store.get(job_id)
                 if act is None or job is None or not act.receipt or act.shown < act.wanted:
@@ -285,7 +285,7 @@ class Delivery:
 
     async def _shrink(self, act: Act, limit: int) -> None:
         """Compress the file of an act, outside the pool of uploads; it is sent at the next try."""
-        self._active.take(act.job_id, act.platform, Pool.SHRINKING)
+        self._active.take(act.job_id, act.platform, DeliveryPool.SHRINKING)
         self._wake.set()
         job = await self._store.get(act.job_id)
         file = None if job is None else await asyncio.to_thread(self._artifacts.finished, job)

@@ -105,7 +105,7 @@ async def serve(
         sync.register_again(guild.id)
 
     async def on_guild_remove(guild: discord.Guild) -> None:
-        await gateway.left(guild)
+        await gateway.cancel_guild(guild)
 
     limit_threads(client)
     client.event(on_error)

@@ -49,7 +49,7 @@ async def examine(
     checks = {
         "discord": lambda: discord.examine(config, locale),
         "slack": lambda: slack.examine(config),
-        "assistant": lambda: network.assistant(config),
+        "assistant": lambda: network.check_openai(config),
         "network": lambda: network.check_hosts(config),
     }
     for section in _misdirected(mistake):

@@ -136,7 +136,7 @@ def clock(skew: float) -> Finding:
     return ok("clock", "doctor.clock.fine")
 
 
-async def assistant(config: Config) -> list[Finding]:
+async def check_openai(config: Config) -> list[Finding]:
     """Check the keys and models of the prompt assistant and of OpenAI's moderation."""
     section, safety = config.assistant, config.safety
     found = [ok("assistant", "doctor.assistant.off")]

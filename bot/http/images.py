@@ -13,12 +13,12 @@ from aiohttp import web
 from pydantic import Field
 
 from bot.http.access.guard import Guard
-from bot.http.refusals import error_json
+from bot.http.error_responses import error_json
 from bot.http.shutdown import Shutdown
 from bot.http.validation_errors import NO_SWITCH
 from bot.http.videos import actions
 from bot.http.videos.content import Content, Variant
-from bot.http.videos.creation import Creating, Creation
+from bot.http.videos.creation import Creation, PendingCreation
 from bot.http.videos.events import changes
 from bot.http.videos.option_values import options
 from bot.http.videos.requests import CreateRequest, PromptRequest, Size, parse_request, pictures_of
@@ -93,11 +93,11 @@ class Images:
 
     async def _begin(self, request: web.Request) -> tuple[Job, str]:
         """Return the first job of a request and the form of its answer; its body is let go."""
-        async with self._creation.begun(request) as creating:
-            asked = parse_request(ImageRequest, creating.fields)
-            return await creating.job(self._make), asked.response_format
+        async with self._creation.begin(request) as pending:
+            asked = parse_request(ImageRequest, pending.fields)
+            return await pending.job(self._make), asked.response_format
 
-    async def _make(self, fields: dict[str, Any], call: Call, creating: Creating) -> Result:
+    async def _make(self, fields: dict[str, Any], call: Call, pending: PendingCreation) -> Result:
         asked = parse_request(ImageRequest, fields)
         video = CreateRequest(
             prompt=asked.prompt,
@@ -108,7 +108,7 @@ class Images:
         installation = self._services.installation
         files = pictures_of(video.rushes, installation.options)
         values = options(video, installation)
-        async with creating.turn(files) as pictures:
+        async with pending.turn(files) as pictures:
             asks = replace(call, options={**values, **pictures, COUNT.name: asked.n})
             return await perform(call.commands["/image"], asks)
 

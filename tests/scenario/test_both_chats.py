@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from bot.app import open_app
-from bot.delivery.concurrency import Pool, tenant_limit
+from bot.delivery.concurrency import DeliveryPool, tenant_limit
 from bot.discord.inbound import images
 from inference.jobs.input_files import DOWNLOADS_OF_TENANT
 from tests.fakes.both_chats import both_chats
@@ -106,7 +106,7 @@ async def test_uploads_that_hang_on_discord_hold_up_neither_its_cards_nor_slack(
         )
         for number in range(MANY):
             await alice.slash(general, "generate", prompt=f"fox {number} {SHORT}").response()
-        most = tenant_limit(Pool.UPLOADS)
+        most = tenant_limit(DeliveryPool.UPLOADS)
         await discord.until(lambda: hanging(discord) >= most, SECONDS, "uploads")
 
         await bob.command(channel, "/generate", f"a fox {SHORT}")

@@ -188,23 +188,23 @@ async def _show(
 
 
 async def _in_some_form(
-    show: Callable[[discord.Interaction, Card, render.Form], Awaitable[Posted]],
+    show: Callable[[discord.Interaction, Card, render.CardStyle], Awaitable[Posted]],
     interaction: discord.Interaction,
     card: Card,
 ) -> Posted:
     """Show a card; where Discord takes no layouts, as an embed."""
-    form = render.form_of(card, embeds=access.may_embed(interaction))
+    style = render.choose_style(card, embeds=access.may_embed(interaction))
     try:
-        return await show(interaction, card, form)
+        return await show(interaction, card, style)
     except discord.HTTPException as error:
-        if form is not render.Form.LAYOUT or not refuses_layout(error):
+        if style is not render.CardStyle.LAYOUT or not refuses_layout(error):
             raise
-    return await show(interaction, card, render.Form.EMBED)
+    return await show(interaction, card, render.CardStyle.EMBED)
 
 
-async def _send(interaction: discord.Interaction, card: Card, form: render.Form) -> Posted:
+async def _send(interaction: discord.Interaction, card: Card, style: render.CardStyle) -> Posted:
     """Make a card the answer."""
-    drawn = render.message(card, form=form)
+    drawn = render.message(card, style=style)
     files = await _files(interaction, card)
     try:
         sent = await interaction.response.send_message(
@@ -223,9 +223,9 @@ async def _send(interaction: discord.Interaction, card: Card, form: render.Form)
     return Posted(channel=channel, message=message_id, layout=drawn.layout)
 
 
-async def _replace(interaction: discord.Interaction, card: Card, form: render.Form) -> Posted:
+async def _replace(interaction: discord.Interaction, card: Card, style: render.CardStyle) -> Posted:
     """Make a card the answer that replaces the message that was pressed."""
-    drawn = render.message(card, form=form)
+    drawn = render.message(card, style=style)
     await interaction.response.edit_message(
         content=drawn.content,
         embeds=drawn.embeds,
@@ -237,9 +237,11 @@ async def _replace(interaction: discord.Interaction, card: Card, form: render.Fo
     return Posted(channel=interaction.channel_id or 0, message=message, layout=drawn.layout)
 
 
-async def _complete(interaction: discord.Interaction, card: Card, form: render.Form) -> Posted:
+async def _complete(
+    interaction: discord.Interaction, card: Card, style: render.CardStyle
+) -> Posted:
     """Turn "thinking…" into a card."""
-    drawn = render.message(card, form=form)
+    drawn = render.message(card, style=style)
     sent = await interaction.edit_original_response(
         content=drawn.content,
         embeds=drawn.embeds,

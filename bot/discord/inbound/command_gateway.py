@@ -139,7 +139,7 @@ class CommandGateway:
         locale = self._calls.locale(interaction)
         await self._give(interaction, context_menus.answer_outdated(locale))
 
-    async def left(self, guild: discord.Guild) -> None:
+    async def cancel_guild(self, guild: discord.Guild) -> None:
         """Cancel the jobs of a guild that removed the bot."""
         await self._services.cancel_all(tenant_of(guild.id, 0))
         _log.info("discord.guild_left", guild=guild.id)

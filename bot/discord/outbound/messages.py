@@ -14,7 +14,7 @@ from bot.discord.address import Address, Posted
 from bot.discord.errors import NO_REPLY, refuses_files, refuses_layout, refuses_words
 from bot.discord.outbound import render, uploads
 from bot.discord.outbound.destinations import Reply
-from bot.discord.outbound.render import Form, Link, Picture
+from bot.discord.outbound.render import CardStyle, Link, Picture
 from bot.platform import Outgoing
 from commands.text.card import Card, CardKind
 from commands.text.messages import text
@@ -69,26 +69,29 @@ async def send(
 
     async def send_card(card: Card) -> discord.Message:
         # A file stands below the text, not below an embed.
-        form = Form.TEXT if card.attachment else render.form_of(card, embeds=embeds)
+        style = CardStyle.TEXT if card.attachment else render.choose_style(card, embeds=embeds)
         try:
-            return await send_as(form, card)
+            return await send_as(style, card)
         except discord.HTTPException as error:
-            if form is not Form.LAYOUT or not refuses_layout(error):
+            if style is not CardStyle.LAYOUT or not refuses_layout(error):
                 raise
-        return await send_as(Form.EMBED, card)
+        return await send_as(CardStyle.EMBED, card)
 
-    async def send_as(form: Form, card: Card) -> discord.Message:
+    async def send_as(style: CardStyle, card: Card) -> discord.Message:
         try:
-            return await post(form, card, **reply)
+            return await post(style, card, **reply)
         except discord.HTTPException as error:
             if error.code != NO_REPLY:
                 raise
-        return await post(form, card)
+        return await post(style, card)
 
-    async def post(form: Form, card: Card, **more: Any) -> discord.Message:
-        still = None if card.attachment else await _still(message, form)
+    async def post(style: CardStyle, card: Card, **more: Any) -> discord.Message:
+        still = None if card.attachment else await _still(message, style)
         drawn = render.message(
-            card, form=form, links=_links(message, locale), picture=_picture(message, still, locale)
+            card,
+            style=style,
+            links=_links(message, locale),
+            picture=_picture(message, still, locale),
         )
         file = await uploads.clip(card.attachment) if card.attachment else still
         return await client.get_partial_messageable(channel).send(
@@ -106,12 +109,12 @@ async def send(
 
 async def edit(client: discord.Client, posted: Posted, message: Outgoing, locale: str) -> None:
     """Edit a posted message to its newest state."""
-    form = Form.EMBED if _may_embed(client, message, posted.channel) else Form.TEXT
+    style = CardStyle.EMBED if _may_embed(client, message, posted.channel) else CardStyle.TEXT
     if posted.layout:
-        form = Form.LAYOUT
+        style = CardStyle.LAYOUT
 
     async def edit_card(card: Card) -> None:
-        still = await _still(message, form)
+        still = await _still(message, style)
         try:
             await edit_with(card, still)
         except discord.HTTPException as error:
@@ -121,7 +124,10 @@ async def edit(client: discord.Client, posted: Posted, message: Outgoing, locale
 
     async def edit_with(card: Card, still: discord.File | None) -> None:
         drawn = render.message(
-            card, form=form, links=_links(message, locale), picture=_picture(message, still, locale)
+            card,
+            style=style,
+            links=_links(message, locale),
+            picture=_picture(message, still, locale),
         )
         await partial(client, posted).edit(
             content=drawn.content,
@@ -147,9 +153,9 @@ def partial(client: discord.Client, posted: Posted) -> discord.PartialMessage:
     return client.get_partial_messageable(posted.channel).get_partial_message(posted.message)
 
 
-async def _still(message: Outgoing, form: Form) -> discord.File | None:
-    """Open the picture of a card, if there is one and the form can show it as it must be shown."""
-    coverable = form is Form.LAYOUT
+async def _still(message: Outgoing, style: CardStyle) -> discord.File | None:
+    """Open the picture of a card, if there is one and the style can show it as it must be shown."""
+    coverable = style is CardStyle.LAYOUT
     return await uploads.preview(message.preview if coverable or not _hidden(message) else None)
 
 

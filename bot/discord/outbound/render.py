@@ -3,7 +3,7 @@
 The card that stands for a job is a layout (Components V2): a container with a coloured edge that
 holds text, picture and buttons. Answers to one person are embeds. A card that notifies somebody,
 such as the message that brings the clip, is plain content, because nobody is notified by an embed;
-and so is everything where the bot may not send embeds. A posted message keeps its form: Discord
+and so is everything where the bot may not send embeds. A posted message keeps its style: Discord
 takes a layout for good, and old cards stay embeds.
 """
 
@@ -59,7 +59,7 @@ _OF_JOBS = frozenset(
 )
 
 
-class Form(StrEnum):
+class CardStyle(StrEnum):
     """How a card is drawn."""
 
     LAYOUT = "layout"
@@ -103,7 +103,7 @@ class Message:
         return isinstance(self.view, ui.LayoutView)
 
 
-def form_of(card: Card, *, embeds: bool = True) -> Form:
+def choose_style(card: Card, *, embeds: bool = True) -> CardStyle:
     """Return how a new message shows a card.
 
     Args:
@@ -111,16 +111,16 @@ def form_of(card: Card, *, embeds: bool = True) -> Form:
         embeds: Whether the bot may send embeds in this channel.
     """
     if card.ping or not embeds:
-        return Form.TEXT
+        return CardStyle.TEXT
     of_job = card.kind in _OF_JOBS and card.owner is not None and not card.private
-    return Form.LAYOUT if of_job else Form.EMBED
+    return CardStyle.LAYOUT if of_job else CardStyle.EMBED
 
 
 def message(
     card: Card,
     *,
     embeds: bool = True,
-    form: Form | None = None,
+    style: CardStyle | None = None,
     links: Sequence[Link] = (),
     picture: Picture | None = None,
 ) -> Message:
@@ -129,13 +129,13 @@ def message(
     Args:
         card: What it says.
         embeds: Whether the bot may send embeds in this channel.
-        form: How, where that is decided already.
+        style: How, where that is decided already.
         links: Where its clip is, or its clips are.
         picture: What goes with it.
     """
-    form = form or form_of(card, embeds=embeds)
+    style = style or choose_style(card, embeds=embeds)
     view: ui.View | ui.LayoutView | None = None
-    if form is Form.LAYOUT:
+    if style is CardStyle.LAYOUT:
         view = _layout(card, links, picture)
     elif card.buttons:
         view = _view(card)
@@ -143,8 +143,10 @@ def message(
         # A stopped view is not kept in memory: presses are recognised by their ids alone.
         view.stop()
     return Message(
-        content=_content(card, links) if form is Form.TEXT else None,
-        embeds=[_embed(card, links, preview=picture is not None)] if form is Form.EMBED else [],
+        content=_content(card, links) if style is CardStyle.TEXT else None,
+        embeds=[_embed(card, links, preview=picture is not None)]
+        if style is CardStyle.EMBED
+        else [],
         view=view,
         allowed_mentions=_mentions(card),
     )

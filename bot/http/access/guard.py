@@ -19,8 +19,8 @@ from bot.http.access.proxies import Proxies
 from bot.http.access.revocation import Revocation
 from bot.http.access.tokens import Token
 from bot.http.address import CHANNEL, NAME, Address
+from bot.http.error_responses import error_response, protocol_error_response
 from bot.http.metrics import Metrics
-from bot.http.refusals import protocol_refusal, refusal
 from bot.network.http_connection import cut_off
 from bot.network.http_limits import AddressLimiter, LogLimiter
 from bot.platform import Services
@@ -101,23 +101,23 @@ class Guard:
         except web.HTTPMethodNotAllowed as error:
             method = request.method if request.method in error.allowed_methods else "this method"
             shown = request.method if len(request.method) < 10 else method  # noqa: PLR2004
-            answer = refusal(UserError("http.method", method=shown), locale)
+            answer = error_response(UserError("http.method", method=shown), locale)
             answer.headers["Allow"] = ", ".join(sorted(error.allowed_methods))
             return answer
         except web.HTTPNotFound:
-            return refusal(NotFound("http.no_route"), locale)
+            return error_response(NotFound("http.no_route"), locale)
         except UserError as error:
             return self._refused(request, error, locale)
         except RushesError as error:
             _log.warning("http.failed", route=request.match_info.route.name, code=error.code)
-            return _instead(request, refusal(error, locale))
+            return _instead(request, error_response(error, locale))
         except web.RequestPayloadError:
             return _instead(request, self.refuse(request, 400, ""))
         except (ConnectionError, web.HTTPException):
             raise
         except Exception as error:  # noqa: BLE001 - the boundary: a bug ends here, logged
             bug_id = log_bug(_log, "http.bug", error)
-            return _instead(request, refusal(RushesError("internal", job=bug_id), locale))
+            return _instead(request, error_response(RushesError("internal", job=bug_id), locale))
 
     # -- who ---------------------------------------------------------------------------------
 
@@ -210,7 +210,7 @@ class Guard:
         if error.code in {"http.unauthorized", "http.too_often"}:
             self._note(error.code)
         wait, known = self._wait(request, error), self._services.installation.options
-        return _instead(request, refusal(error, locale, options=known, wait=wait))
+        return _instead(request, error_response(error, locale, options=known, wait=wait))
 
     def _wait(self, request: web.Request, error: UserError) -> float | None:
         """Return when the tenant's next job starts, in seconds, and makes room, or None."""
@@ -226,7 +226,7 @@ class Guard:
         """Return the answer to a request that no route answers: most are broken as HTTP."""
         if not bug_id:
             self._note("protocol")
-        return protocol_refusal(status, bug_id, self.locale(request))
+        return protocol_error_response(status, bug_id, self.locale(request))
 
 
 async def _sent(request: web.Request, response: web.StreamResponse) -> web.StreamResponse:

@@ -17,7 +17,7 @@ from aiohttp import web
 
 from bot.http.access.guard import TOKEN, Guard, hostname
 from bot.http.body import SMALL, may_be_large, read_body
-from bot.http.mcp.tools import Tools, Visit
+from bot.http.mcp.tools import ToolCall, Tools
 from bot.http.videos.creation import Creation
 from bot.http.videos.requests import ImageReference, image_bytes
 from bot.platform import Services
@@ -99,13 +99,13 @@ class McpRoute:
             async def link(job: Job, _: Path) -> str:
                 return f"{self._guard.base_url(asked)}/v1/videos/{job.id}/content"
 
-            visit = Visit(
+            tool_call = ToolCall(
                 call=self._guard.call(asked),
                 turn=partial(self._turn, asked),
                 link=link,
                 report=report,
             )
-            return await self._tools.run(name, arguments, visit)
+            return await self._tools.run(name, arguments, tool_call)
 
         return make_manager(make_server(list_tools, run, locale=self._services.language))
 

@@ -17,9 +17,9 @@ from typing import Annotated, Any
 import structlog
 from pydantic import BaseModel, ConfigDict, Field
 
-from bot.http.api_words import MCP
+from bot.http.api_command_names import MCP
+from bot.http.error_responses import error_json, retry_seconds
 from bot.http.openapi import options_schema, picture_schemas
-from bot.http.refusals import error_json, retry_seconds
 from bot.http.shutdown import Shutdown
 from bot.http.validation_errors import NO_SWITCH
 from bot.http.videos import actions
@@ -49,7 +49,7 @@ _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Visit:
+class ToolCall:
     """One call of a tool, with what depends on its transport."""
 
     call: Call
@@ -89,7 +89,7 @@ class NoArguments(_Arguments):
     """Arguments of `queue`: none."""
 
 
-Tool = Callable[[Mapping[str, Any], Visit], Awaitable[dict[str, Any]]]
+Tool = Callable[[Mapping[str, Any], ToolCall], Awaitable[dict[str, Any]]]
 
 _READ_ONLY = frozenset({"status", "wait", "result", "queue"})
 
@@ -135,15 +135,17 @@ class Tools:
             for name, (_, key) in self._tools.items()
         ]
 
-    async def run(self, name: str, arguments: Mapping[str, Any], visit: Visit) -> dict[str, Any]:
+    async def run(
+        self, name: str, arguments: Mapping[str, Any], tool_call: ToolCall
+    ) -> dict[str, Any]:
         """Run a tool; what it refuses is an answer as well."""
-        locale = visit.call.locale
+        locale = tool_call.call.locale
         try:
-            return await self._named(name)(arguments, visit)
+            return await self._named(name)(arguments, tool_call)
         except RushesError as error:
             if not isinstance(error, UserError):
                 _log.warning("mcp.failed", tool=name, code=error.code)
-            return self._refused(error, visit)
+            return self._refused(error, tool_call)
         except Exception as error:  # noqa: BLE001 - the boundary: a bug ends here, logged
             bug_id = log_bug(_log, "mcp.bug", error)
             body = error_json(RushesError("internal", job=bug_id), locale)
@@ -159,7 +161,7 @@ class Tools:
 
     # -- tools -------------------------------------------------------------------------------
 
-    async def _generate(self, arguments: Mapping[str, Any], visit: Visit) -> dict[str, Any]:
+    async def _generate(self, arguments: Mapping[str, Any], tool_call: ToolCall) -> dict[str, Any]:
         own = {**arguments}
         common = ("prompt", "model", "seconds", "size")
         fields = {name: own.pop(name) for name in common & own.keys()}
@@ -176,24 +178,24 @@ class Tools:
         for name, picture in pictures.items():
             if not isinstance(picture, str) or not picture:
                 raise UserError("mcp.picture", field=name)
-        async with visit.turn(pictures) as named:
-            call = replace(visit.call, options={**values, **named})
+        async with tool_call.turn(pictures) as named:
+            call = replace(tool_call.call, options={**values, **named})
             made = await perform(call.commands["/generate"], call)
-        return self._accepted(made, visit)
+        return self._accepted(made, tool_call)
 
-    async def _status(self, arguments: Mapping[str, Any], visit: Visit) -> dict[str, Any]:
+    async def _status(self, arguments: Mapping[str, Any], tool_call: ToolCall) -> dict[str, Any]:
         asked = parse_request(JobArguments, arguments)
-        return self._standing(await actions.find(visit.call, asked.id), visit)
+        return self._standing(await actions.find(tool_call.call, asked.id), tool_call)
 
-    async def _wait(self, arguments: Mapping[str, Any], visit: Visit) -> dict[str, Any]:
+    async def _wait(self, arguments: Mapping[str, Any], tool_call: ToolCall) -> dict[str, Any]:
         asked = parse_request(WaitArguments, arguments)
-        job = await actions.find(visit.call, asked.id)
+        job = await actions.find(tool_call.call, asked.id)
         reported = -1.0
         found = changes(
             job.id,
             events=self._services.events,
-            read=lambda: actions.find(visit.call, job.id),
-            show=lambda job: self._json(job, visit),
+            read=lambda: actions.find(tool_call.call, job.id),
+            show=lambda job: self._json(job, tool_call),
         )
         with contextlib.suppress(TimeoutError):
             async with contextlib.aclosing(found), self._shutdown.limit_wait(asked.seconds):
@@ -202,26 +204,26 @@ class Tools:
                         job, data = change
                         # It has to grow, also where only the place in the queue changed.
                         reported = max(float(data["progress"]), reported + 0.01)
-                        await visit.report(reported, _line(job, visit.call))
-        return self._standing(await actions.find(visit.call, job.id), visit)
+                        await tool_call.report(reported, _line(job, tool_call.call))
+        return self._standing(await actions.find(tool_call.call, job.id), tool_call)
 
-    async def _result(self, arguments: Mapping[str, Any], visit: Visit) -> dict[str, Any]:
+    async def _result(self, arguments: Mapping[str, Any], tool_call: ToolCall) -> dict[str, Any]:
         asked = parse_request(JobArguments, arguments)
-        job = await actions.find_finished(visit.call, asked.id)
-        file = await self._content.file(visit.call, job, Variant.VIDEO)
-        size = await self._content.size(visit.call, job)
-        answer = self._standing(job, visit)
+        job = await actions.find_finished(tool_call.call, asked.id)
+        file = await self._content.file(tool_call.call, job, Variant.VIDEO)
+        size = await self._content.size(tool_call.call, job)
+        answer = self._standing(job, tool_call)
         answer["content"].append(
             {
                 "type": "resource_link",
-                "uri": await visit.link(job, file),
+                "uri": await tool_call.link(job, file),
                 "name": f"{job.id}{file.suffix}",
                 "mimeType": TYPES.get(file.suffix, "application/octet-stream"),
                 "size": size,
             }
         )
         with contextlib.suppress(EngineError, UserError):  # the clip is there without it
-            still = await self._content.read(visit.call, job, Variant.THUMBNAIL)
+            still = await self._content.read(tool_call.call, job, Variant.THUMBNAIL)
             answer["content"].append(
                 {
                     "type": "image",
@@ -231,54 +233,56 @@ class Tools:
             )
         return answer
 
-    async def _extend(self, arguments: Mapping[str, Any], visit: Visit) -> dict[str, Any]:
+    async def _extend(self, arguments: Mapping[str, Any], tool_call: ToolCall) -> dict[str, Any]:
         asked = parse_request(ExtendArguments, arguments)
-        job = await actions.find_finished(visit.call, asked.id)
-        async with visit.turn({}):
-            made = await actions.extend(visit.call, job, prompt=asked.prompt, seconds=asked.seconds)
-        return self._accepted(made, visit)
+        job = await actions.find_finished(tool_call.call, asked.id)
+        async with tool_call.turn({}):
+            made = await actions.extend(
+                tool_call.call, job, prompt=asked.prompt, seconds=asked.seconds
+            )
+        return self._accepted(made, tool_call)
 
-    async def _queue(self, arguments: Mapping[str, Any], visit: Visit) -> dict[str, Any]:
+    async def _queue(self, arguments: Mapping[str, Any], tool_call: ToolCall) -> dict[str, Any]:
         parse_request(NoArguments, arguments)
-        return await _said("/rushes queue", "", visit)
+        return await _said("/rushes queue", "", tool_call)
 
-    async def _cancel(self, arguments: Mapping[str, Any], visit: Visit) -> dict[str, Any]:
+    async def _cancel(self, arguments: Mapping[str, Any], tool_call: ToolCall) -> dict[str, Any]:
         asked = parse_request(JobArguments, arguments)
-        job = await actions.find(visit.call, asked.id)
-        return await _said("/rushes cancel", job.id, visit)
+        job = await actions.find(tool_call.call, asked.id)
+        return await _said("/rushes cancel", job.id, tool_call)
 
     # -- how ---------------------------------------------------------------------------------
 
-    def _accepted(self, made: Any, visit: Visit) -> dict[str, Any]:
+    def _accepted(self, made: Any, tool_call: ToolCall) -> dict[str, Any]:
         assert isinstance(made, Accepted)  # noqa: S101 - what renders returns nothing else
-        return self._standing(made.job, visit)
+        return self._standing(made.job, tool_call)
 
-    def _standing(self, job: Job, visit: Visit) -> dict[str, Any]:
+    def _standing(self, job: Job, tool_call: ToolCall) -> dict[str, Any]:
         """Return the status of a job: its id and a sentence, and all of it as data."""
-        line = _line(job, visit.call)
-        said = notes(job, self._services.installation, visit.call.locale)
+        line = _line(job, tool_call.call)
+        said = notes(job, self._services.installation, tool_call.call.locale)
         more = [note for note in said if note not in line]
-        return _answer(" ".join((f"{job.id}: {line}", *more)), video=self._json(job, visit))
+        return _answer(" ".join((f"{job.id}: {line}", *more)), video=self._json(job, tool_call))
 
-    def _json(self, job: Job, visit: Visit) -> dict[str, Any]:
+    def _json(self, job: Job, tool_call: ToolCall) -> dict[str, Any]:
         return video_json(
             job,
             self._services,
-            locale=visit.call.locale,
+            locale=tool_call.call.locale,
             files_seconds=self._files_seconds,
-            words=MCP,
+            names=MCP,
         )
 
-    def _refused(self, error: RushesError, visit: Visit) -> dict[str, Any]:
+    def _refused(self, error: RushesError, tool_call: ToolCall) -> dict[str, Any]:
         known = self._services.installation.options
         if "field" in error.params:  # options are arguments here
             error.params["field"] = str(error.params["field"]).removeprefix(WITHIN)
-        body = error_json(error, visit.call.locale, options=known, words=MCP)
+        body = error_json(error, tool_call.call.locale, options=known, names=MCP)
         if isinstance(body["param"], str):
             body["param"] = body["param"].removeprefix(WITHIN)
         wait = None
         if error.code.startswith("queue.full"):
-            wait = self._services.jobs.next_start_in(visit.call.channel.tenant)
+            wait = self._services.jobs.next_start_in(tool_call.call.channel.tenant)
         if (seconds := retry_seconds(error, wait)) is not None:
             body["retry_after"] = seconds
         return _answer(body["message"], error=body)
@@ -307,10 +311,10 @@ class Tools:
         return {**schema, "properties": {**properties, **own}}
 
 
-async def _said(command: str, words: str, visit: Visit) -> dict[str, Any]:
-    card = await perform(visit.call.commands[command], replace(visit.call, text=words))
+async def _said(command: str, words: str, tool_call: ToolCall) -> dict[str, Any]:
+    card = await perform(tool_call.call.commands[command], replace(tool_call.call, text=words))
     assert isinstance(card, Card)  # noqa: S101 - these commands return nothing else
-    return _answer(MCP.say(plain(card), visit.call.installation.options))
+    return _answer(MCP.say(plain(card), tool_call.call.installation.options))
 
 
 def _line(job: Job, call: Call) -> str:

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
-from bot.http.refusals import error_json
+from bot.http.error_responses import error_json
 from bot.platform import Services
 from commands.context import Call
 from commands.handlers.queue import check_shown

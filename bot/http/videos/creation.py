@@ -44,7 +44,7 @@ class Creation:
         """Idempotency keys of requests under way; the second one waits for the first."""
 
     @contextlib.asynccontextmanager
-    async def begun(self, request: web.Request) -> AsyncIterator[Creating]:
+    async def begin(self, request: web.Request) -> AsyncIterator[PendingCreation]:
         """Read the body of a request that makes a job.
 
         A large one is only read if its job may be taken, and together with few others. A request
@@ -77,7 +77,7 @@ class Creation:
                 except TimeoutError:
                     raise UserError("http.key_busy", field="Idempotency-Key") from None
                 known = await self._known(token, key)
-            yield Creating(self, self._guard, request, fields, key=key, known=known)
+            yield PendingCreation(self, self._guard, request, fields, key=key, known=known)
 
     async def _known(self, token: Token, key: str) -> Job | None:
         """Return the job of a key. One that was deleted frees it."""
@@ -116,7 +116,7 @@ class Creation:
             yield images
 
 
-class Creating:
+class PendingCreation:
     """One request for a job, with its body."""
 
     def __init__(
@@ -167,5 +167,5 @@ class Creating:
         return self._creation.turn(self._request, files, fields=fields)
 
 
-Make = Callable[[dict[str, Any], Call, Creating], Awaitable[Result]]
+Make = Callable[[dict[str, Any], Call, PendingCreation], Awaitable[Result]]
 """Makes a job of the fields of a body."""

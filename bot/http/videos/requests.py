@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, ValidationError
 
 from bot.http.body import MAX_TEXT, TABLES, Upload, parse_json
-from bot.http.refusals import MAX_PARAM
+from bot.http.error_responses import MAX_PARAM
 from bot.http.validation_errors import mistake
 from commands.option_set import OptionSet
 from commands.options import IMAGE, MAX_PROMPT, PROMPT

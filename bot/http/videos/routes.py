@@ -11,7 +11,7 @@ from bot.http.access.guard import Guard
 from bot.http.shutdown import Shutdown
 from bot.http.videos import actions
 from bot.http.videos.content import Content, Variant
-from bot.http.videos.creation import Creating, Creation, Make
+from bot.http.videos.creation import Creation, Make, PendingCreation
 from bot.http.videos.events import deletion, send_events
 from bot.http.videos.option_values import options, own_options
 from bot.http.videos.requests import (
@@ -83,7 +83,7 @@ class Videos:
     # -- making ------------------------------------------------------------------------------
 
     async def _create(self, request: web.Request) -> web.Response:
-        async def create(fields: dict[str, Any], call: Call, creating: Creating) -> Result:
+        async def create(fields: dict[str, Any], call: Call, pending: PendingCreation) -> Result:
             asked = parse_request(CreateRequest, fields)
             installation = self._services.installation
             files = pictures_of(asked.rushes, installation.options)
@@ -91,28 +91,28 @@ class Videos:
             if asked.input_reference is not None:
                 files[IMAGE.name] = image_bytes(asked.input_reference)
             named = {IMAGE.name: "input_reference"}
-            async with creating.turn(files, fields=named) as images:
+            async with pending.turn(files, fields=named) as images:
                 asks = replace(call, options={**values, **images})
                 return await perform(call.commands["/generate"], asks)
 
         return await self._made(request, create)
 
     async def _remix(self, request: web.Request) -> web.Response:
-        async def remix(fields: dict[str, Any], call: Call, creating: Creating) -> Result:
+        async def remix(fields: dict[str, Any], call: Call, pending: PendingCreation) -> Result:
             asked = parse_request(RemixRequest, fields)
-            return await self._changed(call, creating, request.match_info["video"], asked)
+            return await self._changed(call, pending, request.match_info["video"], asked)
 
         return await self._made(request, remix)
 
     async def _edit(self, request: web.Request) -> web.Response:
-        async def edit(fields: dict[str, Any], call: Call, creating: Creating) -> Result:
+        async def edit(fields: dict[str, Any], call: Call, pending: PendingCreation) -> Result:
             asked = parse_request(EditRequest, fields)
-            return await self._changed(call, creating, asked.video.id, asked)
+            return await self._changed(call, pending, asked.video.id, asked)
 
         return await self._made(request, edit)
 
     async def _changed(
-        self, call: Call, creating: Creating, video: str, asked: RemixRequest | EditRequest
+        self, call: Call, pending: PendingCreation, video: str, asked: RemixRequest | EditRequest
     ) -> Result:
         """Make a finished video again with other words and options."""
         job = await actions.find_finished(call, video)
@@ -126,23 +126,23 @@ class Videos:
         kept |= own_options(asked.rushes, known, works=works)
         del kept[PROMPT.name]
         values = {PROMPT.name: escape(asked.prompt), forms.FLAGS: render_options(kept, known)}
-        async with creating.turn(files) as pictures:
+        async with pending.turn(files) as pictures:
             return await repeat.edit(call, job, values, pictures=pictures)
 
     async def _extend(self, request: web.Request) -> web.Response:
-        async def extend(fields: dict[str, Any], call: Call, creating: Creating) -> Result:
+        async def extend(fields: dict[str, Any], call: Call, pending: PendingCreation) -> Result:
             asked = parse_request(ExtendRequest, fields)
             for name in asked.rushes:  # all else is as in the clip before
                 raise unknown_field(name, ["prompt", "video", "seconds"], within="rushes.")
             job = await actions.find_finished(call, asked.video.id)
-            async with creating.turn():
+            async with pending.turn():
                 return await actions.extend(call, job, prompt=asked.prompt, seconds=asked.seconds)
 
         return await self._made(request, extend)
 
     async def _made(self, request: web.Request, make: Make) -> web.Response:
-        async with self._creation.begun(request) as creating:
-            job = await creating.job(make)
+        async with self._creation.begin(request) as pending:
+            job = await pending.job(make)
         return self._video(request, job)
 
     # -- looking -----------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bot.http.api_words import HTTP, ApiWords
+from bot.http.api_command_names import HTTP, ApiNames
 from bot.platform import Services
 from commands.handlers import job_status
 from commands.installation import Installation
@@ -29,7 +29,7 @@ def status_of(job: Job) -> str:
 
 
 def video_json(
-    job: Job, services: Services, *, locale: str, files_seconds: float, words: ApiWords = HTTP
+    job: Job, services: Services, *, locale: str, files_seconds: float, names: ApiNames = HTTP
 ) -> dict[str, Any]:
     """Return a job as OpenAI's `Video`, with what we know besides under `rushes`.
 
@@ -38,7 +38,7 @@ def video_json(
         services: Know where it stands, and its model.
         locale: Of the sentence that says what went wrong.
         files_seconds: How long finished files are kept.
-        words: Of the protocol.
+        names: Of the protocol.
     """
     jobs, installation = services.jobs, services.installation
     status = status_of(job)
@@ -56,7 +56,7 @@ def video_json(
         "size": _size(job, installation),
         "status": status,
         "progress": 100 if done else _percent(job, jobs),
-        "error": _error(job, installation, locale, words) if status == "failed" else None,
+        "error": _error(job, installation, locale, names) if status == "failed" else None,
         "remixed_from_video_id": job.parent,
         "rushes": _ours(job, jobs, installation, locale),
     }
@@ -103,9 +103,9 @@ def _percent(job: Job, jobs: Read) -> int:
     return 0 if outlook is None else min(99, int(100 * outlook.fraction))
 
 
-def _error(job: Job, known: Installation, locale: str, words: ApiWords) -> dict[str, Any]:
+def _error(job: Job, known: Installation, locale: str, names: ApiNames) -> dict[str, Any]:
     if job.state is JobState.CANCELLED:
         failure = Failure(code="job.cancelled")
     else:
         failure = job.failure or Failure(code="internal", params={"job": job.id})
-    return {"code": failure.code, "message": words.say(member_text(failure, locale), known.options)}
+    return {"code": failure.code, "message": names.say(member_text(failure, locale), known.options)}

@@ -35,7 +35,7 @@ _HIDDEN = frozenset(
 """Errors of `files.info` that also say that a file may be there for others."""
 
 
-class Uploading(Exception):
+class UploadUnfinished(Exception):
     """Slack does not have all of a file yet."""
 
 

@@ -24,7 +24,7 @@ from bot.slack.api.clients import Clients, problem
 from bot.slack.api.errors import WIRE_ERRORS, delivery_error
 from bot.slack.api.file_access import (
     STUB,
-    Uploading,
+    UploadUnfinished,
     is_picture,
     is_uploading,
     refusal,
@@ -163,18 +163,18 @@ class ImageFinder:
         async def look() -> Mapping[str, Any]:
             known = await self._info(origin, file)
             if is_uploading(known):
-                raise Uploading
+                raise UploadUnfinished
             return known
 
         try:
             return await retry(
                 look,
-                again=lambda error: isinstance(error, Uploading),
+                again=lambda error: isinstance(error, UploadUnfinished),
                 tries=UPLOADING_TRIES if patient else 1,
                 first=UPLOADING_SECONDS,
                 clock=self._clock,
             )
-        except Uploading as error:
+        except UploadUnfinished as error:
             raise UserError("image.uploading") from error
         except DeliveryError as error:
             raise UserError("image.unknown") from error
@@ -222,7 +222,7 @@ class ImageFetcher:
         fetch = partial(self._fetch, Address(**job.address), image, target)
         try:
             await retry(fetch, again=_passes, tries=TRIES, first=FIRST_SECONDS, clock=self._clock)
-        except Uploading as error:
+        except UploadUnfinished as error:
             raise UserError("image.uploading") from error
         except (DeliveryError, *WIRE_ERRORS) as error:
             raise UserError("image.fetch_failed") from error
@@ -244,7 +244,7 @@ class ImageFetcher:
         if not url and file.get("file_access") == STUB:
             raise UserError("image.not_visible")
         if not url and is_uploading(file):
-            raise Uploading
+            raise UploadUnfinished
         if not url:
             raise UserError("image.fetch_failed")
         client = await self._calls.clients.of(address.team, address.enterprise)
@@ -276,7 +276,7 @@ def _passes(error: Exception) -> bool:
     """Whether another try may do better."""
     if isinstance(error, DeliveryError):
         return error.transient
-    return isinstance(error, (Uploading, *WIRE_ERRORS))
+    return isinstance(error, (UploadUnfinished, *WIRE_ERRORS))
 
 
 def _files(message: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -130,7 +130,7 @@ async def test_an_assistant_that_does_not_help(tmp_path, status, data, level, co
 
     async with serving(answer) as url:
         section = {"model": "gpt-test", "base_url": f"{url}/v1", "api_key": "sk-test"}
-        only(await network.assistant(config(tmp_path, assistant=section)), level, code)
+        only(await network.check_openai(config(tmp_path, assistant=section)), level, code)
 
 
 async def test_a_chat_with_a_token_that_is_not_among_the_platforms(tmp_path):
@@ -142,7 +142,7 @@ async def test_a_chat_with_a_token_that_is_not_among_the_platforms(tmp_path):
 async def test_an_assistant_that_is_there(tmp_path):
     async with serving(answers({"data": [{"id": "gpt-test"}]})) as url:
         section = {"model": "gpt-test", "base_url": f"{url}/v1"}
-        fine(await network.assistant(config(tmp_path, assistant=section)))
+        fine(await network.check_openai(config(tmp_path, assistant=section)))
 
 
 async def test_an_assistant_with_a_password_in_its_address_is_asked_by_that(tmp_path):
@@ -155,4 +155,4 @@ async def test_an_assistant_with_a_password_in_its_address_is_asked_by_that(tmp_
             "api_key": "sk-1",
             "base_url": url.replace("://", "://me:pass@") + "/v1",
         }
-        fine(await network.assistant(config(tmp_path, assistant=known)))
+        fine(await network.check_openai(config(tmp_path, assistant=known)))

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from bot.delivery.concurrency import LIMITS, Pool, tenant_limit
+from bot.delivery.concurrency import LIMITS, DeliveryPool, tenant_limit
 from bot.delivery.delivery import Delivery
 from commands.text.card import Card, CardKind
 from inference.domain.job import JobState
@@ -105,7 +105,7 @@ async def test_a_chat_that_hangs_for_ever_does_not_hold_up_the_clips_of_another(
             for number in range(MANY):
                 order = an_order(tenant=f"guild:{number}")
                 await bench.core.jobs.submit(replace(order, platform="stuck"))
-            await stuck.until(lambda: stuck.hanging >= LIMITS[Pool.UPLOADS])
+            await stuck.until(lambda: stuck.hanging >= LIMITS[DeliveryPool.UPLOADS])
 
             job = await bench.submit()
             await well.until(lambda: clips(well) == 1)
@@ -120,17 +120,17 @@ async def test_uploads_that_hang_do_not_hold_up_the_cards_of_the_same_chat(bench
         async with delivering(bench, chat):
             for number in range(MANY):
                 await bench.submit(tenant=f"guild:{number}")
-            await chat.until(lambda: chat.hanging == LIMITS[Pool.UPLOADS])
+            await chat.until(lambda: chat.hanging == LIMITS[DeliveryPool.UPLOADS])
 
             job = await bench.submit()
 
             await chat.until(lambda: chat.shown.get(f"{job.id}:card") is JobState.DELIVERING)
-            assert chat.hanging == LIMITS[Pool.UPLOADS]
+            assert chat.hanging == LIMITS[DeliveryPool.UPLOADS]
 
 
 @pytest.mark.cases(1)
 @pytest.mark.parametrize(
-    ("kind", "pool"), [(ActKind.CARD, Pool.CARDS), (ActKind.CLIP, Pool.UPLOADS)]
+    ("kind", "pool"), [(ActKind.CARD, DeliveryPool.CARDS), (ActKind.CLIP, DeliveryPool.UPLOADS)]
 )
 async def test_a_guild_that_hangs_does_not_hold_up_another_of_its_chat(bench, kind, pool):
     async with bench.open():
@@ -157,7 +157,7 @@ async def test_uploads_and_cards_that_hang_do_not_hold_up_a_removal(bench):
             chat.hangs = {ActKind.CARD, ActKind.CLIP}
             for number in range(MANY):
                 await bench.submit(tenant=f"guild:{number}")
-            await chat.until(lambda: chat.hanging == LIMITS[Pool.CARDS])
+            await chat.until(lambda: chat.hanging == LIMITS[DeliveryPool.CARDS])
 
             await core.jobs.remove(old.id, tenant=old.tenant)
 

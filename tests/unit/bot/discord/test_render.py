@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.discord.outbound.render import Form, Link, Picture, form_of, message
+from bot.discord.outbound.render import CardStyle, Link, Picture, choose_style, message
 from commands.actions import Action, ButtonId
 from commands.text.card import Attachment, Bar, Button, Card, CardKind, Instant, Person
 from tests.fakes.discord.entities import COMPONENTS_V2, walk
@@ -99,7 +99,7 @@ async def test_what_is_hidden_is_a_spoiler_of_discord():
 
 
 async def test_an_older_card_stays_an_embed():
-    drawn = message(card(progress=Bar(done=1, total=2)), form=Form.EMBED)
+    drawn = message(card(progress=Bar(done=1, total=2)), form=CardStyle.EMBED)
     [embed] = drawn.embeds
     assert drawn.content is None
     assert embed.title == r"🎬 a \*red\* fox"
@@ -109,7 +109,7 @@ async def test_an_older_card_stays_an_embed():
 
 @pytest.mark.parametrize("kind", [CardKind.ERROR, CardKind.INFO])
 async def test_what_only_one_person_reads_is_an_embed(kind):
-    assert form_of(Card(kind=kind, lines=(("no",),), private=True)) is Form.EMBED
+    assert choose_style(Card(kind=kind, lines=(("no",),), private=True)) is CardStyle.EMBED
 
 
 async def test_a_card_that_notifies_is_content_and_pings_whom_it_names_only():
@@ -136,7 +136,7 @@ async def test_without_the_right_to_embed_a_card_is_text_with_the_same_words():
     ]
 
 
-@pytest.mark.parametrize("form", list(Form))
+@pytest.mark.parametrize("form", list(CardStyle))
 async def test_times_are_shown_in_the_zone_of_the_reader(form):
     drawn = message(card(lines=(("ready about ", Instant(at=1795379462.9)),)), form=form)
     said = [drawn.content, *(embed.description for embed in drawn.embeds)]
@@ -149,7 +149,7 @@ ACTIONS = st.lists(st.sampled_from(Action), unique=True)
 
 @given(
     words=st.tuples(FIELDS, FIELDS, FIELDS, st.text(max_size=400)),
-    form=st.sampled_from(Form),
+    form=st.sampled_from(CardStyle),
     actions=ACTIONS,
     menu=st.sampled_from(["", "More…"]),
     shown=st.booleans(),
@@ -164,7 +164,7 @@ async def test_whatever_a_card_says_fits_into_a_message(words, form, actions, me
             owner=Person(id="1", name=owner),
             progress=Bar(done=1, total=3),
             ready=("ready ", Instant(at=1795379462.0)),
-            ping=form is Form.TEXT,
+            ping=form is CardStyle.TEXT,
             attachment=Attachment(path=Path("clip.mp4"), name="clip.mp4", description=line),
             buttons=tuple(
                 Button(key=ButtonId(action=action, job="7Q2FK9XDAB"), label=label or "x")
@@ -174,7 +174,7 @@ async def test_whatever_a_card_says_fits_into_a_message(words, form, actions, me
         ),
         form=form,
         links=[LINK],
-        picture=Picture(description=line or "x") if shown and form is Form.LAYOUT else None,
+        picture=Picture(description=line or "x") if shown and form is CardStyle.LAYOUT else None,
     )
     body = {
         "content": drawn.content,
@@ -183,12 +183,12 @@ async def test_whatever_a_card_says_fits_into_a_message(words, form, actions, me
     }
     flags = COMPONENTS_V2 if drawn.layout else 0
     assert check_message(body, file_names=["preview.jpg"], flags=flags) == []
-    if form is Form.LAYOUT:
+    if form is CardStyle.LAYOUT:
         said = [each["content"] for each in walk(body["components"]) if each["type"] == TEXT]
         lines = "\n".join(said).splitlines()
         assert any(each.endswith(" · 7Q2FK9XDAB") for each in lines)
 
 
-@pytest.mark.parametrize("form", list(Form))
+@pytest.mark.parametrize("form", list(CardStyle))
 async def test_a_message_with_buttons_is_not_kept_in_memory(form):
     assert message(card(buttons=buttons(Action.CANCEL)), form=form).view.is_finished()

@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from bot.http.api_words import HTTP, MCP
-from bot.http.refusals import MAX_PARAM, error_json, retry_seconds
+from bot.http.api_command_names import HTTP, MCP
+from bot.http.error_responses import MAX_PARAM, error_json, retry_seconds
 from bot.http.videos import actions
 from commands.installation import Installation
 from commands.text.messages import error_text, text

@@ -15,7 +15,7 @@ _EXAMPLE = "/generate a red ball bouncing in the snow"
 
 
 @dataclass(frozen=True, slots=True)
-class ApiWords:
+class ApiNames:
     """The names of commands and options in one protocol."""
 
     commands: Mapping[str, str]
@@ -44,7 +44,7 @@ class ApiWords:
         return command_pattern(tuple(self.commands), _FLAG).sub(said, text)
 
 
-HTTP = ApiWords(
+HTTP = ApiNames(
     commands={
         "/rushes help generate": "/openapi.json",
         "/rushes queue": "GET /v1/videos",
@@ -59,7 +59,7 @@ HTTP = ApiWords(
     within="rushes.",
 )
 
-MCP = ApiWords(
+MCP = ApiNames(
     commands={
         "/rushes help generate": "tools/list",
         "/rushes queue": "queue",

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot.cli.shell_words import in_shell
+from bot.cli.shell_command_names import in_shell
 from commands.text.card import Card, CardKind, Person, plain
 from commands.text.messages import error_text
 from inference.domain.errors import NotFound, UserError

@@ -8,7 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
-from bot.http.api_words import HTTP, ApiWords
+from bot.http.api_command_names import HTTP, ApiNames
 from bot.http.body import MAX_BODY
 from bot.network.http_connection import MAX_HEADER, MAX_HEADERS, MAX_LINE
 from commands.option_set import OptionSet
@@ -100,7 +100,7 @@ def status_of(error: RushesError) -> int:
     return _AREAS.get(error.code.partition(".")[0], 400)
 
 
-def protocol_refusal(status: int, bug_id: str, locale: str) -> web.Response:
+def protocol_error_response(status: int, bug_id: str, locale: str) -> web.Response:
     """Return the answer to a request that no route answers, such as one that is broken as HTTP.
 
     Args:
@@ -121,13 +121,13 @@ def protocol_refusal(status: int, bug_id: str, locale: str) -> web.Response:
         error = UserError("http.headers_too_large", limit_kb=MAX_HEADER // 2**10, most=MAX_HEADERS)
     else:
         error = UserError("http.malformed")
-    response = refusal(error, locale)
+    response = error_response(error, locale)
     response.force_close()
     response.headers["X-Content-Type-Options"] = "nosniff"
     return response
 
 
-def refusal(
+def error_response(
     error: RushesError, locale: str, *, options: OptionSet | None = None, wait: float | None = None
 ) -> web.Response:
     """Return the answer to a request that is refused.
@@ -151,9 +151,9 @@ def refusal(
 
 
 def error_json(
-    error: RushesError, locale: str, *, options: OptionSet | None = None, words: ApiWords = HTTP
+    error: RushesError, locale: str, *, options: OptionSet | None = None, names: ApiNames = HTTP
 ) -> dict[str, Any]:
-    """Return an error as OpenAI's JSON, in the words of a protocol; see `refusal`."""
+    """Return an error as OpenAI's JSON, with the names of a protocol; see `refusal`."""
     if "field" in error.params:  # the client chose its length
         error.params["field"] = str(error.params["field"])[:MAX_PARAM]
     message = member_text(error, locale)
@@ -162,7 +162,7 @@ def error_json(
     if isinstance(error, AdvisedError):
         message = f"{message} {text(error.advice.key, locale, **error.advice.params)}"
     body: dict[str, Any] = {
-        "message": words.say(message, options),
+        "message": names.say(message, options),
         "type": _type_of(status_of(error)),
         "param": _param(error, options),
         "code": error.code,
