@@ -12,7 +12,7 @@ import structlog
 from bot.platform import Platform, Services
 from commands.text.messages import error_text, text
 from inference.bug_report import log_bug
-from inference.domain.errors import RushesError, UserError
+from inference.domain.errors import RushesError, UserError, unwrap_group
 from inference.retries import backoff, survive
 
 LONGEST_SECONDS = 60.0
@@ -110,7 +110,7 @@ class Supervisor:
     def _report(self, platform: Platform, error: Exception) -> float | None:
         """Say why a platform failed; return the pause if it is not the usual one."""
         self._failed.add(platform.name)
-        expected = _expected(error)
+        expected = _find_expected(error)
         if expected is None:
             log_bug(_log, "platform.failed", error, platform=platform.name)
             expected = RushesError("platform.bug", platform=platform.name)
@@ -125,11 +125,9 @@ def _connected(platform: Platform) -> bool:
     return getattr(platform, "connected", True)
 
 
-def _expected(error: BaseException) -> RushesError | None:
-    """Return the error to tell an operator, also out of task groups, or None for a bug."""
-    leaf = error
-    while isinstance(leaf, BaseExceptionGroup) and len(leaf.exceptions) == 1:
-        leaf = leaf.exceptions[0]
+def _find_expected(error: BaseException) -> RushesError | None:
+    """Return the error to show the operator, or None for a bug."""
+    leaf = unwrap_group(error)
     if isinstance(leaf, OSError | TimeoutError | aiohttp.ClientError):
         problem = getattr(leaf, "strerror", None) or type(leaf).__name__
         return RushesError("platform.unreachable", problem=problem)

@@ -21,7 +21,7 @@ from bot.cli.shell_command_names import in_shell
 from commands.schema import Option
 from commands.text.messages import error_text, is_known, languages, text
 from commands.text.option_texts import option_help
-from inference.domain.errors import RushesError, UserError
+from inference.domain.errors import RushesError, UserError, unwrap_group
 
 GUILD = "local"
 """The guild of a terminal whose user names none."""
@@ -58,20 +58,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except (RushesError, OSError, BaseExceptionGroup) as error:
         making = {"verb": options.parser.prog} if options.handler is handlers.render else {}
-        for sentence in error_text(_expected(error), locale).splitlines():
+        for sentence in error_text(_find_expected(error), locale).splitlines():
             sys.stderr.write(f"rushes: {in_shell(sentence, **making)}\n")
         return 1
 
 
-def _expected(error: BaseException) -> RushesError:
-    """Return the error to tell the person; task groups wrap theirs.
+def _find_expected(error: BaseException) -> RushesError:
+    """Return the error to show the person.
 
     Raises:
         BaseException: `error` itself: it is a bug.
     """
-    leaf = error
-    while isinstance(leaf, BaseExceptionGroup) and len(leaf.exceptions) == 1:
-        leaf = leaf.exceptions[0]
+    leaf = unwrap_group(error)
     if isinstance(leaf, OSError):  # a disk or the network, which no code of ours foresaw
         problem = leaf.strerror or type(leaf).__name__
         return UserError("cli.os_error", path=leaf.filename or "rushes", problem=problem)

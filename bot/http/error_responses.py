@@ -101,7 +101,7 @@ def status_of(error: RushesError) -> int:
 
 
 def protocol_error_response(status: int, bug_id: str, locale: str) -> web.Response:
-    """Return the answer to a request that no route answers, such as one that is broken as HTTP.
+    """Return the error response to a request that reaches no route, such as malformed HTTP.
 
     Args:
         status: What the server has for it.
@@ -130,7 +130,7 @@ def protocol_error_response(status: int, bug_id: str, locale: str) -> web.Respon
 def error_response(
     error: RushesError, locale: str, *, options: OptionSet | None = None, wait: float | None = None
 ) -> web.Response:
-    """Return the answer to a request that is refused.
+    """Return the error response to a refused request.
 
     Args:
         error: Why.
@@ -153,7 +153,7 @@ def error_response(
 def error_json(
     error: RushesError, locale: str, *, options: OptionSet | None = None, names: ApiNames = HTTP
 ) -> dict[str, Any]:
-    """Return an error as OpenAI's JSON, with the names of a protocol; see `refusal`."""
+    """Return an error as OpenAI's JSON, with the names of a protocol; see `error_response`."""
     if "field" in error.params:  # the client chose its length
         error.params["field"] = str(error.params["field"])[:MAX_PARAM]
     message = member_text(error, locale)

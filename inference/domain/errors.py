@@ -118,3 +118,10 @@ class Cancelled(RushesError):
 
     def __init__(self) -> None:
         super().__init__("job.cancelled")
+
+
+def unwrap_group(error: BaseException) -> BaseException:
+    """Return the only exception inside nested exception groups, or the error itself."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error

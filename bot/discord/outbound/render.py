@@ -60,7 +60,7 @@ _OF_JOBS = frozenset(
 
 
 class CardStyle(StrEnum):
-    """How a card is drawn."""
+    """How a card is drawn: as a layout, an embed or plain text."""
 
     LAYOUT = "layout"
     EMBED = "embed"

@@ -6,7 +6,7 @@ import asyncio
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -72,10 +72,6 @@ class FormState:
     model: str | None = None
     """The model that was chosen in it: it shows what that can do."""
 
-    def as_json(self) -> str:
-        """Return what `FormState(**json.loads(…))` takes back."""
-        return json.dumps(asdict(self))
-
 
 _FORM_STATE = TypeAdapter(FormState)
 
@@ -101,7 +97,7 @@ def draw(
     return {
         "type": "modal",
         "callback_id": CALLBACK,
-        "private_metadata": form_state.as_json(),
+        "private_metadata": _FORM_STATE.dump_json(form_state).decode(),
         "title": blocks.plain_text(command.typed),
         "submit": blocks.plain_text(text("slack.form.submit", locale)),
         "close": blocks.plain_text(text("slack.form.close", locale)),
