@@ -41,7 +41,7 @@ async def main() -> None:
             store = JobStore(database, SystemClock(), EventBus())
             history, ledger = History(database), Ledger(database)
             for name, look in (
-                ("queue", lambda: store.unfinished(tenant="guild:a")),
+                ("queue", lambda: store.list_unfinished(tenant="guild:a")),
                 ("history, busy person", lambda: history.page("guild:a", "p0", limit=11)),
                 (
                     "history, page 1000",

@@ -42,7 +42,7 @@ from commands.context import Command, CommandSet
 from commands.option_set import OptionSet
 from inference.assist.base import UnavailableAssistant
 from inference.domain.errors import UserError
-from inference.plugins.entry_import import streams_kept
+from inference.plugins.entry_import import protect_stdout
 from inference.plugins.problem import BROKEN, PluginError, Problem
 from inference.plugins.registry import Plugins
 from inference.safety.base import Moderators
@@ -110,7 +110,7 @@ class Registry:
             if self.plugins.is_refused(COMMANDS, name):
                 continue
             try:
-                with streams_kept():
+                with protect_stdout():
                     named = _named(self.plugins, COMMANDS, name)
                     own = [guards.command(one, named) for one in check_commands(make(options))]
                     found = CommandSet([*found, *own])
@@ -175,7 +175,7 @@ def _platforms(plugins: Plugins) -> dict[str, PlatformFactory]:
     def safe(name: str, make: PlatformFactory) -> PlatformFactory:
         def made(config: Config) -> Platform | None:
             try:
-                with streams_kept():
+                with protect_stdout():
                     return _platform(make(config))
             except UserError:
                 raise
@@ -186,7 +186,7 @@ def _platforms(plugins: Plugins) -> dict[str, PlatformFactory]:
         return made
 
     found = {name: safe(name, make) for name, make in plugins.load(PLATFORMS)}
-    return {**dict.fromkeys(plugins.broken(PLATFORMS), lambda _: None), **found}
+    return {**dict.fromkeys(plugins.list_broken(PLATFORMS), lambda _: None), **found}
 
 
 def _named(plugins: Plugins, group: str, name: str) -> guards.Named:
@@ -225,7 +225,7 @@ def _with_stand_ins(
         yield stand_in()
 
     found = {name: safe(name, make) for name, make in plugins.load(group)}
-    return {**dict.fromkeys(plugins.broken(group), missing), **found}
+    return {**dict.fromkeys(plugins.list_broken(group), missing), **found}
 
 
 def _imported(module: str) -> PlatformFactory:

@@ -12,7 +12,7 @@ from inference.diffusers_pipelines.memory import Placement, host_bytes
 from inference.domain.device import Device
 from inference.domain.errors import UserError
 from inference.engines.built_in import ENTRIES
-from inference.engines.diffusers_adapter.memory_check import expected_footprint, plan_for
+from inference.engines.diffusers_adapter.memory_check import find_footprint, plan_for
 from inference.engines.diffusers_adapter.video_model import DiffusersTable, entry_of
 from inference.engines.entry import TOO_LONG
 
@@ -95,7 +95,7 @@ def _lines() -> Iterator[str]:
         words = {"t2v": "text", "i2v": "images"}
         taken = ", ".join(words[one] for one in sorted(starts, reverse=True))
         sound = "yes" if capabilities.sound else "no"
-        footprint = expected_footprint(entry_of(name, DiffusersTable(), name))
+        footprint = find_footprint(entry_of(name, DiffusersTable(), name))
         host = math.ceil(host_bytes(footprint) / 1e9)
         yield (
             f"| `{name}` | {preset.title} | {taken} | {sound} | {preset.fps} | {preset.licence} |"
@@ -123,7 +123,7 @@ def _largest(name: str, gigabytes: int) -> str:
                     replace(spec, frames=frames),
                     served.capabilities,
                     entry.family,
-                    expected_footprint(entry),
+                    find_footprint(entry),
                     device=device,
                     host=_PLENTY,
                 )

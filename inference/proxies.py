@@ -72,7 +72,7 @@ def check_proxies() -> None:
             _parse(value, "ALL_PROXY")
 
 
-def named_proxies() -> list[str]:
+def find_proxy_variables() -> list[str]:
     """Return the variables that name a proxy, as people write them."""
     return [f"{name}_proxy".upper() for name in ("https", "http", "all") if getproxies().get(name)]
 

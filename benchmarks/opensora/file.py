@@ -55,7 +55,7 @@ def from_request_to_file(model: Model, case: Case) -> dict[str, Any]:
         loops=1,
     )
     size = entry.capabilities.sizes[resolution, Aspect.WIDE]
-    spec = entry.capabilities.completed(spec)
+    spec = entry.capabilities.fill_options(spec)
     _render(engine, replace(spec, steps=1), size)
     monitor = Monitor()
     begun = time.perf_counter()

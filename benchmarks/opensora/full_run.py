@@ -25,7 +25,7 @@ from benchmarks.opensora.ablation import as_the_original, every_branch, short_cu
 from benchmarks.opensora.job import Case, Measured, Model, measure, on_gpu, operations, uses_triton
 from inference.opensora.graphs import CudaRecorder, GraphCache
 from inference.opensora.networks import fp8
-from inference.opensora.step_plan import branch_counts, skipped
+from inference.opensora.step_plan import branch_counts, find_skipped_steps
 
 FEW_STEPS = 4
 """Steps in runs of the original's work, which are scaled up to all steps, and in ablations."""
@@ -297,7 +297,7 @@ def _operations(how: Model, case: Case) -> float:
     """Return the FLOPs of a job."""
     preset = how.reference_preset if case.image else how.preset
     counts = branch_counts(preset, how.steps, references=case.image)
-    left_out = skipped(counts) if how.skips else frozenset[int]()
+    left_out = find_skipped_steps(counts) if how.skips else frozenset[int]()
     forwards = sum(count for step, count in enumerate(counts) if step not in left_out)
     return sum(operations(how, case, forwards).values())
 

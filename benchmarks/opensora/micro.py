@@ -67,9 +67,9 @@ def large_convolution(device: torch.device, dtype: torch.dtype) -> dict[str, Any
         return float((found[:, :, -1:].float() - exact).norm() / exact.norm())
 
     return {
-        "seconds": seconds(lambda: convolution.convolved(conv, x), device),
+        "seconds": seconds(lambda: convolution.convolve(conv, x), device),
         "in one piece": seconds(lambda: conv(x), device),
-        "error": error(convolution.convolved(conv, x)),
+        "error": error(convolution.convolve(conv, x)),
         "error in one piece": error(conv(x)),
         "elements": x.numel(),
     }

@@ -13,7 +13,7 @@ from benchmarks.training.latents import ClipShape, Shard
 from benchmarks.training.world.captions import Caption, brief, distracted
 from benchmarks.training.world.scenes import STRAIGHT_MOVES, Scene
 from inference.opensora.controls import Camera
-from inference.opensora.geometry import CHUNK_LATENTS, shifted
+from inference.opensora.geometry import CHUNK_LATENTS, shift_level
 from inference.opensora.presets import NANO
 from inference.opensora.prompts import clean
 from inference.opensora.text import TextEncoder
@@ -120,7 +120,9 @@ class Batches:
         cover = torch.stack([shard.cover[index] for shard, index in chosen]).float()
         weights = 1 + (self._thing_weight - 1) * cover[:, None]
         shift = _IMAGE_SHIFT if shape.frames == 1 else _SHIFT
-        level = torch.rand(count, generator=self._random).apply_(lambda one: shifted(one, shift))
+        level = torch.rand(count, generator=self._random).apply_(
+            lambda one: shift_level(one, shift)
+        )
         noise = torch.randn(data.shape, generator=self._random)
         share = level[:, None, None, None, None]
         references, given = None, tuple[int, ...]()

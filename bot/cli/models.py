@@ -21,7 +21,7 @@ from inference.engines.weights import Checkpoint
 from inference.jobs.estimates.cost_model import CostModel
 from inference.jobs.estimates.device_costs import LEARN_FROM, DeviceCosts
 from inference.opensora.files import CheckpointError
-from inference.store.maintenance import delivered
+from inference.store.maintenance import read_delivered_jobs
 from inference.workers.device_report import DeviceReport
 
 TESTCARD_NAME = "testcard"
@@ -77,7 +77,9 @@ class _Machine:
         device = Device(name=report.name, memory_bytes=report.memory_bytes, problem=report.problem)
         costs = DeviceCosts()
         with suppress(StoreError):  # `rushes doctor` says what is wrong with it
-            costs.learn_from(delivered(config.bot.data_dir, LEARN_FROM), models.capabilities)
+            costs.learn_from(
+                read_delivered_jobs(config.bot.data_dir, LEARN_FROM), models.capabilities
+            )
         return cls(
             device=device,
             has_torch=report.torch is not None,

@@ -142,7 +142,7 @@ class Delivery:
         """Wait until nothing is due; return whether that was so in time."""
         deadline = self._clock.monotonic() + timeout_seconds
         while self._clock.monotonic() < deadline:
-            due = await self._outbox.due(self._platforms, busy=[], limit=1)
+            due = await self._outbox.list_due(self._platforms, busy=[], limit=1)
             if not due and not len(self._active):
                 return True
             self._wake.set()
@@ -159,7 +159,7 @@ class Delivery:
     async def _start_due(self, tasks: asyncio.TaskGroup) -> None:
         """Start what is due, as far as its pool has room."""
         room = self._active.room(self._platforms)
-        acts = await self._outbox.due_by_pool(room, busy=self._active.pools)
+        acts = await self._outbox.list_due_by_pool(room, busy=self._active.pools)
         for act in acts:
             if act.job_id not in self._active:  # a refresh may have come first
                 self._active.take(act.job_id, act.platform, POOLS[act.kind])
@@ -247,14 +247,14 @@ class Delivery:
         elif act.kind is ActKind.CLIP:
             return await self._send_clip(platform, act, job)
         else:
-            await self._outbox.sent(
+            await self._outbox.mark_sent(
                 act, await self._post(platform, act, await self._composer.compose(act, job))
             )
         return None
 
     async def _send_clip(self, platform: Platform, act: Act, job: Job) -> int | None:
         """Post a job's file; return the size limit that it misses, when it must be shrunk."""
-        file = await asyncio.to_thread(self._artifacts.finished, job)
+        file = await asyncio.to_thread(self._artifacts.find_finished, job)
         if file is None:
             await self._store.fail(job.id, Failure(code="file.gone"))
             await self._outbox.drop(act)
@@ -264,7 +264,7 @@ class Delivery:
         if small is None:
             return limit
         message = await self._composer.compose(act, job, small)
-        await self._outbox.sent(act, await self._post(platform, act, message))
+        await self._outbox.mark_sent(act, await self._post(platform, act, message))
         return None
 
     async def _send_sheet(self, platform: Platform, act: Act, job: Job) -> None:
@@ -274,21 +274,21 @@ class Delivery:
         """
         if act.receipt:
             await platform.remove(act.receipt, job)
-            await self._outbox.taken_back(act)
+            await self._outbox.mark_deleted(act)
             act = replace(act, receipt=None, sending=False, trace={})
         sheet = await self._pictures.sheet(await self._store.batch(job.card_of))
         if sheet is None:
-            await self._outbox.sent(act, {})
+            await self._outbox.mark_sent(act, {})
             return
         message = await self._composer.compose(act, job, sheet)
-        await self._outbox.sent(act, await self._post(platform, act, message))
+        await self._outbox.mark_sent(act, await self._post(platform, act, message))
 
     async def _shrink(self, act: Act, limit: int) -> None:
         """Compress the file of an act, outside the pool of uploads; it is sent at the next try."""
         self._active.take(act.job_id, act.platform, DeliveryPool.SHRINKING)
         self._wake.set()
         job = await self._store.get(act.job_id)
-        file = None if job is None else await asyncio.to_thread(self._artifacts.finished, job)
+        file = None if job is None else await asyncio.to_thread(self._artifacts.find_finished, job)
         if file is not None:
             await compress(act, file, limit, outbox=self._outbox, compressor=self._compressor)
 
@@ -316,7 +316,7 @@ class Delivery:
             receipt = await platform.post(message, remember)
         except DeliveryError as error:
             if error.unsent and unsent:  # so that it need not be searched for
-                await self._outbox.unsent(act)
+                await self._outbox.mark_unsent(act)
             if error.code != "delivery.too_large" or message.file is None:
                 raise
             size = (await asyncio.to_thread(message.file.stat)).st_size
@@ -329,7 +329,7 @@ class Delivery:
         self, platform: Platform, act: Act, receipt: Receipt, message: Outgoing
     ) -> None:
         if not receipt:  # it was kept, not posted: there is nothing to edit
-            await self._outbox.sent(act, receipt)
+            await self._outbox.mark_sent(act, receipt)
             return
         try:
             await platform.edit(receipt, message)
@@ -338,14 +338,14 @@ class Delivery:
                 raise
             await self._outbox.drop(act)  # the card was deleted: it is not posted again
         else:
-            await self._outbox.sent(act, receipt)
+            await self._outbox.mark_sent(act, receipt)
 
     async def _remove(self, platform: Platform, act: Act, job: Job) -> None:
         """Delete the message with the file; what was kept was never posted."""
         clip = await self._outbox.get(job.id, ActKind.CLIP)
         if clip is not None and clip.receipt:
             await platform.remove(clip.receipt, job)
-        await self._outbox.sent(act, {})
+        await self._outbox.mark_sent(act, {})
 
     async def _later(self, act: Act, retry_after: float | None) -> None:
         if retry_after is None:

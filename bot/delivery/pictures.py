@@ -74,7 +74,7 @@ class Pictures:
 
     def _poster(self, job: Job) -> Path | None:
         """Return the poster of a finished job, made at the first time; None without its file."""
-        poster, file = self._artifacts.poster(job), self._artifacts.finished(job)
+        poster, file = self._artifacts.poster(job), self._artifacts.find_finished(job)
         if file is None or poster.is_file():
             return None if file is None else poster
         from inference.media.stills import write_poster  # noqa: PLC0415 - not at each start

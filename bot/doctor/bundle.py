@@ -22,7 +22,7 @@ from bot.config.sections import Config
 from bot.doctor.findings import Finding
 from inference.domain.errors import RushesError, StoreError
 from inference.log_setup import LOG_NAMES
-from inference.store.maintenance import DATABASE_NAME, opened
+from inference.store.maintenance import DATABASE_NAME, open_read_only
 
 LOG_LINES = 2000
 """The last ones."""
@@ -108,7 +108,7 @@ def _counts(data_directory: Path) -> dict[str, Any]:
     try:
         if not path.exists():
             return {}
-        with opened(path) as connection:
+        with open_read_only(path) as connection:
             return dict(_table_counts(connection))
     except (StoreError, OSError, sqlite3.Error) as error:
         code = error.code if isinstance(error, RushesError) else type(error).__name__

@@ -22,7 +22,7 @@ from bot.network.connector import ProxyError, open_session
 from inference.domain.errors import UserError
 from inference.engines import weights
 from inference.opensora.files import CheckpointError
-from inference.proxies import check_proxies, find_proxy, named_proxies
+from inference.proxies import check_proxies, find_proxy, find_proxy_variables
 
 SECONDS = 15.0
 """For one answer."""
@@ -78,7 +78,7 @@ def proxy(config: Config) -> Iterator[Finding]:
     used = {found.url for host in hosts(config) if (found := find_proxy(host.url))}
     if used:
         yield ok("proxy", "doctor.proxy.used", url=", ".join(sorted(used)))
-    elif named := named_proxies():
+    elif named := find_proxy_variables():
         yield ok("proxy", "doctor.proxy.unneeded", variables=", ".join(named))
     else:
         yield ok("proxy", "doctor.proxy.none")

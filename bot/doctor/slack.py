@@ -18,7 +18,7 @@ from bot.slack.api.clients import API, TIMEOUT_SECONDS, problem
 from bot.slack.api.errors import TOKEN_ERRORS, WIRE_ERRORS
 from bot.slack.manifest import SCOPES
 from inference.domain.errors import StoreError, UserError
-from inference.store.maintenance import DATABASE_NAME, opened
+from inference.store.maintenance import DATABASE_NAME, open_read_only
 
 
 async def examine(config: Config) -> list[Finding]:
@@ -53,7 +53,7 @@ def _installed(config: Config) -> dict[str, str]:
     if config.slack.client_id is None or not path.exists():
         return {}
     try:
-        with opened(path) as connection:
+        with open_read_only(path) as connection:
             # What has expired is exchanged at the next start.
             rows = connection.execute(
                 "SELECT workspace, token FROM slack_installations"

@@ -18,7 +18,7 @@ from inference.engines import weights
 from inference.engines.entry import ModelEntry
 from inference.engines.registry import WEIGHTS_CODES
 from inference.opensora.files import CheckpointError
-from inference.store.backups import HOURS, newest, opened_backup
+from inference.store.backups import HOURS, newest, open_backup
 from inference.store.data_directory import (
     NETWORK_FILE_SYSTEMS,
     check_folder,
@@ -188,7 +188,7 @@ def _unrestorable(file: Path) -> Finding | None:
     Only one that is worth nothing is called damaged, because that sentence says to delete it.
     """
     try:
-        with opened_backup(file):
+        with open_backup(file):
             return None
     except StoreError as error:
         if error.code in {"store.backup_damaged", "store.no_backup"}:

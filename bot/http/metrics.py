@@ -110,7 +110,7 @@ class Metrics:
         self._without_worker.set(services.jobs.without_worker)
         self._restarts.set(services.jobs.worker_restarts)
         self._memory.set(await asyncio.to_thread(_children_bytes))
-        self._queue.set(len(services.jobs.queued_ids()))
+        self._queue.set(len(services.jobs.list_queued()))
         return generate_latest(self._registry)
 
     def _read_health(self, health: Health) -> None:

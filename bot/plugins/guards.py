@@ -23,7 +23,7 @@ from inference.assist.base import PromptAssistant, RefinementRequest
 from inference.bug_report import log_bug
 from inference.domain.errors import AssistantError, ModeratorUnavailable, RushesError
 from inference.domain.verdict import Reason
-from inference.plugins.entry_import import streams_kept
+from inference.plugins.entry_import import protect_stdout
 from inference.plugins.problem import PluginError
 from inference.safety.base import Moderators, PictureModerator, TextModerator
 
@@ -256,7 +256,7 @@ async def open_guarded(
 
     async def enter() -> T:
         nonlocal context
-        with streams_kept():
+        with protect_stdout():
             entered = make()
         given = await entered.__aenter__()
         context = entered

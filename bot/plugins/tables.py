@@ -13,7 +13,7 @@ from inference.plugins.descriptor import Plugin
 from inference.plugins.package import Package
 from inference.plugins.problem import PluginError
 from inference.plugins.registry import Plugins
-from inference.store.maintenance import DATABASE_NAME, opened
+from inference.store.maintenance import DATABASE_NAME, open_read_only
 from inference.store.sqlite.database import Database
 from inference.store.sqlite.migrate import PackageMigrations, TimeLimit, migrations, statements
 
@@ -159,7 +159,7 @@ def reject_unmigratable(plugins: Plugins, data_directory: Path) -> None:
     path, found = data_directory / DATABASE_NAME, tables(plugins)
     if not found or not path.is_file():
         return
-    with suppress(StoreError), opened(path) as source:  # why it cannot be read is told elsewhere
+    with suppress(StoreError), open_read_only(path) as source:  # others report the error
         for package, its_tables in found:
             try:
                 _try_pending(source, its_tables)

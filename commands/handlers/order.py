@@ -81,7 +81,7 @@ async def place_order(
         if quota is None or not error.code.startswith("quota."):
             raise
         used = await call.usage(quota.since, quota.person_since)
-        fitting = advice.advise_within_quota(call, resolved, used.left(quota) or 0)
+        fitting = advice.advise_within_quota(call, resolved, used.remaining(quota) or 0)
         raise AdvisedError(error, fitting) from error
     return Accepted(
         job=job,

@@ -70,7 +70,7 @@ async def own(call: Call) -> Card:
         if quota.person_seconds is not None:
             lines.append(_until_everywhere_line(call))
         if usual := _usual(call, rules):
-            fits = advice.advise_within_quota(call, usual, usage.left(quota) or 0)
+            fits = advice.advise_within_quota(call, usual, usage.remaining(quota) or 0)
             lines.append((text(fits.key, call.locale, **fits.params),))
     return Card(kind=CardKind.INFO, title=text("quota.title", call.locale), lines=tuple(lines))
 

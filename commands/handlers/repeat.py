@@ -23,7 +23,7 @@ from commands.specs.layers import COMMAND, Layer
 from commands.specs.resolve import Resolved, draw_seed, enlarge_spec, resolve
 from inference.domain.errors import UserError
 from inference.domain.job import RANDOM, TYPED, UNPREPARED, WAITING, Job, JobState
-from inference.domain.reference import FromParent, Kept, Reference, inherited
+from inference.domain.reference import FromParent, Kept, Reference, inherit_reference
 from inference.domain.spec import SEEDS, Mode, Resolution, Spec
 
 PREPARED_SECONDS = 10.0
@@ -219,14 +219,16 @@ async def place_repeat(call: Call, resolved: Resolved, rules: Rules, job: Job) -
 def _inherit_references(spec: Spec) -> Spec:
     return replace(
         spec,
-        image=inherited(spec.image),
-        last=inherited(spec.last),
-        latents=inherited(spec.latents),
+        image=inherit_reference(spec.image),
+        last=inherit_reference(spec.last),
+        latents=inherit_reference(spec.latents),
         effects=tuple(
             replace(
                 use,
                 pictures={
-                    name: kept for name, one in use.pictures.items() if (kept := inherited(one))
+                    name: kept
+                    for name, one in use.pictures.items()
+                    if (kept := inherit_reference(one))
                 },
             )
             for use in spec.effects

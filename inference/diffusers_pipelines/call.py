@@ -115,14 +115,14 @@ def build_call(pipeline: Any, family: Family, request: ClipRequest) -> dict[str,
         call |= {"sigmas": list(request.sigmas), "num_inference_steps": len(request.sigmas)}
     if request.references and family.references:
         call["reference_images"] = [
-            padded(image, request.width, request.height) for image in request.references
+            pad_to_frame(image, request.width, request.height) for image in request.references
         ]
         call["conditioning_scale"] = request.reference_weight
     call |= _given_frames(pipeline, family, request)
     return {name: value for name, value in call.items() if name in known and value is not None}
 
 
-def guided(pipeline: Any, request: ClipRequest) -> Any:
+def make_guider(pipeline: Any, request: ClipRequest) -> Any:
     """Return a guider with the request's scale, for pipelines that have one; else None."""
     guider = getattr(pipeline, "guider", None)
     return None if guider is None else guider.new(guidance_scale=request.guidance)
@@ -137,12 +137,12 @@ def token_limit(pipeline: Any) -> int | None:
     return limit if isinstance(limit, int) else None
 
 
-def fitted(image: Image.Image, width: int, height: int) -> Image.Image:
+def crop_to_frame(image: Image.Image, width: int, height: int) -> Image.Image:
     """Scale a picture to cover the frame and crop its centre; pipelines would stretch it."""
     return ImageOps.fit(image.convert("RGB"), (width, height), Image.Resampling.LANCZOS)
 
 
-def padded(image: Image.Image, width: int, height: int) -> Image.Image:
+def pad_to_frame(image: Image.Image, width: int, height: int) -> Image.Image:
     """Scale a picture into the frame on white, as VACE does, but with antialiasing."""
     scale = min(width / image.width, height / image.height)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
@@ -156,7 +156,7 @@ def _given_frames(pipeline: Any, family: Family, request: ClipRequest) -> Mappin
     first = request.lead or (() if request.image is None else (request.image,))
     last = () if request.last is None else (request.last,)
     given = [
-        (index, [fitted(image, request.width, request.height) for image in images])
+        (index, [crop_to_frame(image, request.width, request.height) for image in images])
         for index, images in ((0, first), (request.frames - 1, last))
         if images
     ]

@@ -40,7 +40,7 @@ class BlockCompiler:
         if not self.active:
             yield
             return
-        found = [block for network in networks for block in repeated_blocks(network)]
+        found = [block for network in networks for block in find_repeated_blocks(network)]
         if not found:
             self._give_up("no_blocks")
         with ExitStack() as stack:
@@ -77,7 +77,7 @@ class BlockCompiler:
         _log.warning("compile.not_used", error=why)
 
 
-def repeated_blocks(network: nn.Module) -> list[nn.Module]:
+def find_repeated_blocks(network: nn.Module) -> list[nn.Module]:
     """Return the blocks that a diffusers class lists as worth compiling; some list none."""
     names = getattr(network, "_repeated_blocks", None) or ()
     return [block for block in network.modules() if type(block).__name__ in names]

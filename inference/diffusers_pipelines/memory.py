@@ -152,7 +152,7 @@ def _widths_of(folder: Folder) -> Widths:
     )
 
 
-def footprint_expected(
+def predict_footprint(
     preset: Preset, *, on_cpu: bool = False, quantized: Mapping[str, int] = MappingProxyType({})
 ) -> Footprint:
     """Return the footprint of a preset, whose weights may not be downloaded.

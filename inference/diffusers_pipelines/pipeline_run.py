@@ -13,7 +13,7 @@ import torch
 
 from inference.bug_report import log_bug
 from inference.device_errors import diagnose
-from inference.diffusers_pipelines.call import ClipRequest, build_call, guided, token_limit
+from inference.diffusers_pipelines.call import ClipRequest, build_call, make_guider, token_limit
 from inference.diffusers_pipelines.kept_clip import Pass
 from inference.diffusers_pipelines.latent_previews import LearnedPreview, States
 from inference.diffusers_pipelines.memory import Placement, Plan
@@ -22,12 +22,12 @@ from inference.diffusers_pipelines.prompts import is_too_long
 from inference.diffusers_pipelines.sound import Waveform, read_waveform
 from inference.diffusers_pipelines.watch import (
     Check,
-    cached,
-    counted,
+    cache_blocks,
+    count_evaluations,
     denoisers,
     networks,
-    steps_reported,
-    stoppable,
+    report_steps,
+    stop_between_blocks,
 )
 from inference.diffusers_pipelines.weights.folder import FolderError
 from inference.diffusers_pipelines.weights.suspects import first_bad_value
@@ -169,10 +169,10 @@ class PipelineRun:
             if not self._streams_layers:  # offloading hooks would split the compiled blocks
                 enter(model.compiler.over(denoisers(pipeline)))
             if request.cache and family.caches:
-                enter(cached(denoisers(pipeline)))
-            enter(steps_reported(pipeline, self._on_step))
-            enter(stoppable(networks(pipeline), self._check_inside))
-            enter(counted(denoisers(pipeline), self._on_forward))
+                enter(cache_blocks(denoisers(pipeline)))
+            enter(report_steps(pipeline, self._on_step))
+            enter(stop_between_blocks(networks(pipeline), self._check_inside))
+            enter(count_evaluations(denoisers(pipeline), self._on_forward))
             placer = model.placer
             enter(model.memory.over(pipeline, lambda encoding: placer.encode(pipeline, encoding)))
             streams = family.streams and not plan.tiled
@@ -185,7 +185,7 @@ class PipelineRun:
                     after=self._decoded.append,
                 )
             )
-            guider = guided(pipeline, request)
+            guider = make_guider(pipeline, request)
             if guider is not None:
                 enter(_replaced(pipeline, "guider", guider))
             watching = enter(self._states.watched(pipeline))
@@ -312,7 +312,7 @@ def decode_again(
             with (
                 stage,
                 torch.no_grad(),
-                stoppable([vae], check),
+                stop_between_blocks([vae], check),
                 intercept_decoder(vae, streams=streams, on_frames=take, before=check),
             ):
                 timestep = () if one.timestep is None else (one.timestep.to(device),)

@@ -42,7 +42,7 @@ class _Bar:
 
 
 @contextmanager
-def steps_reported(pipeline: Any, on_step: OnStep) -> Iterator[None]:
+def report_steps(pipeline: Any, on_step: OnStep) -> Iterator[None]:
     """Report the steps of a pipeline through its progress bar; not all pipelines have callbacks."""
 
     def bar(iterable: Any = None, total: int | None = None) -> _Bar:
@@ -56,7 +56,7 @@ def steps_reported(pipeline: Any, on_step: OnStep) -> Iterator[None]:
 
 
 @contextmanager
-def stoppable(modules: list[nn.Module], check: Check) -> Iterator[None]:
+def stop_between_blocks(modules: list[nn.Module], check: Check) -> Iterator[None]:
     """Call `check` before every block, because a step of a large model can take a minute."""
     with ExitStack() as stack:
         for module in modules:
@@ -67,7 +67,7 @@ def stoppable(modules: list[nn.Module], check: Check) -> Iterator[None]:
 
 
 @contextmanager
-def counted(modules: list[nn.Module], count: Callable[[int], None]) -> Iterator[None]:
+def count_evaluations(modules: list[nn.Module], count: Callable[[int], None]) -> Iterator[None]:
     """Call `count` with the batch size of every evaluation of the modules."""
 
     def before(_module: nn.Module, args: tuple[Any, ...], options: dict[str, Any]) -> None:
@@ -81,7 +81,7 @@ def counted(modules: list[nn.Module], count: Callable[[int], None]) -> Iterator[
 
 
 @contextmanager
-def cached(modules: list[nn.Module]) -> Iterator[None]:
+def cache_blocks(modules: list[nn.Module]) -> Iterator[None]:
     """Enable FirstBlockCache, which skips other blocks if the first one's output hardly changed."""
     caching: list[Any] = [*modules]
     config: Any = FirstBlockCacheConfig

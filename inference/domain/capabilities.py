@@ -278,7 +278,7 @@ class Capabilities:
         """Its aspect ratios."""
         return tuple(item for item in Aspect if any(item is key[1] for key in self.sizes))
 
-    def completed(self, spec: Spec) -> Spec:
+    def fill_options(self, spec: Spec) -> Spec:
         """Return a spec with exactly the options that the model has in this version."""
         texts = {each.name for each in self.options if each.kind is OptionKind.TEXT}
         values = {

@@ -99,11 +99,11 @@ class Shares:
     def fair(self, heads: Mapping[str, Head]) -> str:
         """Return the tenant whose turn it is, whatever model is warm."""
         earliest = min(heads, key=lambda tenant: (self.start(tenant), heads[tenant].sequence))
-        latest = self.tied_until(earliest, heads[earliest], self.start(earliest))
+        latest = self.tie_limit(earliest, heads[earliest], self.start(earliest))
         tied = (tenant for tenant in heads if self.start(tenant) <= latest)
         return min(tied, key=lambda tenant: heads[tenant].sequence)
 
-    def tied_until(self, tenant: str, head: Head, start: float) -> float:
+    def tie_limit(self, tenant: str, head: Head, start: float) -> float:
         """Return the latest start tag that counts as equal to this earliest one."""
         return start + TIE * head.cost / self.weight(tenant)
 
@@ -180,7 +180,7 @@ def forecast(shares: Shares, backlogs: Mapping[str, Backlog]) -> Iterator[tuple[
         if tenant not in heads or heads[tenant].job_id != job_id:
             heapq.heappop(by_start)
             continue
-        latest = shares.tied_until(tenant, heads[tenant], start)
+        latest = shares.tie_limit(tenant, heads[tenant], start)
         while later and later[0][0] <= latest:
             start, sequence, tenant = heapq.heappop(later)
             heapq.heappush(tied, (sequence, start, tenant))

@@ -31,7 +31,7 @@ class OutputSettings:
     zone: str | None = None
     """IANA time zone of the times on its card, if the guild set one."""
 
-    def marked(self, settings: WatermarkSettings) -> WatermarkSettings:
+    def apply_to_watermark(self, settings: WatermarkSettings) -> WatermarkSettings:
         """Return the installation's watermark settings with this job's changes."""
         text = beginning(f"{settings.text} {self.suffix}".strip(), MAXIMUM_TEXT)
         corner = self.corner or settings.corner

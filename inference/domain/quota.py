@@ -53,7 +53,7 @@ class Usage:
             person_reserved=self.person_reserved - reserved,
         )
 
-    def left(self, quota: Quota) -> int | None:
+    def remaining(self, quota: Quota) -> int | None:
         """Return how many milliseconds the next job may take; None is without limit."""
         free = [
             limit * 1000 - taken

@@ -68,7 +68,7 @@ class Prepared:
 Reference = Attached | FromParent | Prepared
 
 
-def inherited(reference: Reference | None) -> Reference | None:
+def inherit_reference(reference: Reference | None) -> Reference | None:
     """Return what a repeat of a job starts from: a prepared file is its parent's by then."""
     return FromParent(Kept.INPUT) if isinstance(reference, Prepared) else reference
 

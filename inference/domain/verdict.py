@@ -67,7 +67,7 @@ class Verdict:
             reasons=tuple(reason for reason in Reason if reason in found),
         )
 
-    def joined(self, other: Verdict) -> Verdict:
+    def merge(self, other: Verdict) -> Verdict:
         """Return the stricter outcome, with the reasons of both."""
         order = list(Outcome)
         return Verdict(

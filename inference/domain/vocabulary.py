@@ -112,7 +112,7 @@ class Vocabulary:
         lost = (word for word in _words(prompt) if not self._knows(word))
         return tuple(dict.fromkeys(_PARTICLES.sub("", word) for word in lost))
 
-    def translated(self, prompt: str) -> str:
+    def translate(self, prompt: str) -> str:
         """Return a prompt with Korean words as the English caption of what they say.
 
         Emoji become their words. Other prompts, and those of which it knows no word, stay as they
@@ -126,8 +126,8 @@ class Vocabulary:
             said.setdefault(kind, name)
         return self._caption(said) if said else prompt
 
-    def translated_words(self, words: str) -> str:
-        """Translate a negative prompt as `translated` does, keeping every word.
+    def translate_words(self, words: str) -> str:
+        """Translate a negative prompt as `translate` does, keeping every word.
 
         There may be several of a kind: each is said in a separate caption.
         """

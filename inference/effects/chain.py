@@ -100,7 +100,7 @@ class EffectChain:
         """What is applied, in order: with the releases that are installed, and all their values."""
         return tuple(use for use, _effect, _context in self._links)
 
-    def applied(
+    def apply(
         self, chunks: Iterable[FrameChunk], report: Callable[[int], None]
     ) -> Iterator[FrameChunk]:
         """Yield the chunks with all effects applied; sound and remarks stay as they are.

@@ -16,14 +16,14 @@ from inference.engines import weights
 from inference.engines.base import Footprint
 from inference.engines.diffusers_adapter.registration import ENGINE as DIFFUSERS
 from inference.engines.diffusers_adapter.registration import PATH_ENTRY, preset_entry
-from inference.engines.entry import ModelEntry, imported
+from inference.engines.entry import ModelEntry, import_when_called
 from inference.engines.geometry import LENGTHS, SIZES
 from inference.engines.memory import saving_for as check_memory
 from inference.engines.options import NanoTable, OpensoraTable, TestcardTable
-from inference.opensora.controls import CONTROLS, Speed, speed_option
+from inference.opensora.controls import CONTROLS, Speed, make_speed_option
 from inference.opensora.presets import NANO as NANO_PRESET
 from inference.opensora.presets import OFFICIAL_I2V, OFFICIAL_T2V, SamplingPreset
-from inference.opensora.step_plan import evaluated_share
+from inference.opensora.step_plan import compute_evaluated_share
 
 NANO_WORDS = Vocabulary.read(
     resources.files("inference").joinpath("weights", "nano", "vocabulary.json")
@@ -40,7 +40,7 @@ def _work_share(spec: Spec, text: SamplingPreset, given: SamplingPreset) -> floa
         return 1.0
     references = spec.image is not None or spec.latents is not None
     preset = replace(given if references else text, guidance=max(1.0, spec.cfg))
-    share = evaluated_share(preset, spec.steps, references=references)
+    share = compute_evaluated_share(preset, spec.steps, references=references)
     return share * _FP8_SHARE if speed == Speed.FAST else share
 
 
@@ -58,7 +58,7 @@ NANO = ModelEntry(
         sizes={key: size for key, size in SIZES.items() if key[0] is Resolution.P360},
         lengths=LENGTHS,
         modes=frozenset(Mode),
-        options=(*CONTROLS, speed_option(Speed.EXACT, Speed.BALANCED)),
+        options=(*CONTROLS, make_speed_option(Speed.EXACT, Speed.BALANCED)),
         work_share=partial(_work_share, text=NANO_PRESET, given=NANO_PRESET),
         # two CPU cores, 49 frames in 14 steps: 4 to 7 s of steps, 8 to 11 s of decoding
         cost=Cost(
@@ -83,7 +83,7 @@ NANO = ModelEntry(
         vocabulary=NANO_WORDS,
         native_note="upscaled",
     ),
-    factory=imported("inference.engines.opensora_adapter.models:nano"),
+    factory=import_when_called("inference.engines.opensora_adapter.models:nano"),
     options=NanoTable,
     configure=_with_speed,
     random_prompt=NANO_WORDS.draw,
@@ -108,7 +108,7 @@ _OPENSORA = Capabilities(
     sizes=SIZES,
     lengths=LENGTHS,
     modes=frozenset(Mode),
-    options=(*CONTROLS, speed_option(*Speed)),
+    options=(*CONTROLS, make_speed_option(*Speed)),
     work_share=partial(_work_share, text=OFFICIAL_T2V, given=OFFICIAL_I2V),
     # the original on an H200: 360p with 49 and 97 frames takes 16 and 33 s, 720p 130 s
     cost=Cost(
@@ -127,7 +127,7 @@ _OPENSORA = Capabilities(
 
 OPENSORA = ModelEntry(
     capabilities=_OPENSORA,
-    factory=imported("inference.engines.opensora_adapter.models:official"),
+    factory=import_when_called("inference.engines.opensora_adapter.models:official"),
     check_memory=lambda spec, device: check_memory(spec, _OPENSORA, OPENSORA_FOOTPRINT, device),
     checkpoints=weights.OPENSORA,
     options=OpensoraTable,
@@ -172,7 +172,7 @@ TESTCARD = ModelEntry(
         last_image=True,
         extends=True,
     ),
-    factory=imported("inference.engines.testcard:TestcardEngine"),
+    factory=import_when_called("inference.engines.testcard:TestcardEngine"),
     options=TestcardTable,
     configure=_configured_testcard,
     needs_card=False,

@@ -121,14 +121,14 @@ class ModelEntry:
             image=Prepared(IMAGE_NAME) if Mode.IMAGE_TO_VIDEO in model.modes else None,
         )
 
-    def named(self, name: str) -> Self:
+    def with_name(self, name: str) -> Self:
         """Return the entry under another name."""
         if name == self.capabilities.name:
             return self
         return replace(self, capabilities=replace(self.capabilities, name=name))
 
 
-def imported(path: str) -> Callable[..., Any]:
+def import_when_called(path: str) -> Callable[..., Any]:
     """Return a function that imports `module:attribute` when called, and calls it."""
 
     def call(*arguments: Any) -> Any:

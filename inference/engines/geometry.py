@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from inference.domain.capabilities import Lengths
 from inference.domain.spec import Aspect, Resolution, Size
-from inference.opensora.geometry import decoded_size, official_size
+from inference.opensora.geometry import compute_decoded_size, official_size
 
 
 def _size(resolution: Resolution, aspect: Aspect) -> Size:
-    decoded = decoded_size(official_size(resolution, aspect))
+    decoded = compute_decoded_size(official_size(resolution, aspect))
     return Size(width=decoded.width, height=decoded.height)
 
 

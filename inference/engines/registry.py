@@ -130,7 +130,7 @@ class Models:
         Raises:
             UserError: See `entry`.
         """
-        base = self._base(name).named(name)
+        base = self._base(name).with_name(name)
         return replace(base, capabilities=replace(base.capabilities, title=name), checkpoints=())
 
     def problem(self, name: str) -> UserError | None:
@@ -183,7 +183,7 @@ class Models:
         return [ENGINE, *sorted(table.model_fields)]
 
     def _configured(self, name: str) -> ModelEntry:
-        base = self._base(name).named(name)
+        base = self._base(name).with_name(name)
         members = {key: value for key, value in self.tables.get(name, {}).items() if key != ENGINE}
         if base.options is None:
             return replace(base, values=members)
@@ -216,4 +216,4 @@ class Models:
         return self.plugins.reject(GROUP, str(self.tables.get(name, {}).get(ENGINE, name)), error)
 
     def _plugin(self, name: str) -> ModelEntry:
-        return self.plugins.check(GROUP, name, ModelEntry).named(name)
+        return self.plugins.check(GROUP, name, ModelEntry).with_name(name)

@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 from inference.domain.errors import UserError
 from inference.hub.large_files import LEAST_BYTES, MOST_BYTES, fetch_large
-from inference.opensora.files import ANY_MODEL, PATTERNS, CheckpointError, kept_in, weight_files
+from inference.opensora.files import (
+    ANY_MODEL,
+    PATTERNS,
+    CheckpointError,
+    checkpoint_path,
+    weight_files,
+)
 from inference.proxies import find_proxy
 
 if TYPE_CHECKING:
@@ -187,7 +193,7 @@ def _fetched(source: str, directory: Path | None, wanted: Selection, *, token: b
             revision=wanted.revision,
             allow_patterns=list(wanted.patterns),
             ignore_patterns=sorted(_left_out(info, wanted)),
-            local_dir=None if directory is None else kept_in(source, directory),
+            local_dir=None if directory is None else checkpoint_path(source, directory),
             token=token,
         )
     )
@@ -316,7 +322,7 @@ def _checksum(folder: Path, path: Path) -> str | None:
     return found if _SHA256.fullmatch(found) else None
 
 
-def recorded_commit(folder: Path, path: Path) -> str | None:
+def read_commit(folder: Path, path: Path) -> str | None:
     """Return the commit that a file of a plain folder was downloaded at, if it is known."""
     found = (_record(folder, path) or [""])[0]
     return found if COMMIT.fullmatch(found) else None

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from inference.opensora.files import cache_folder, kept_in
+from inference.opensora.files import cache_folder, checkpoint_path
 
 LEAST_BYTES = 10_000_000
 """Smaller files are begun anew."""
@@ -52,7 +52,7 @@ def fetch_large(
 def _places(source: str, name: str, digest: str, directory: Path | None) -> tuple[Path, Path]:
     """Return where the hub's client looks for a file, and where it is kept until it is whole."""
     if directory is not None:
-        folder = kept_in(source, directory)
+        folder = checkpoint_path(source, directory)
         return folder / name, folder / ".cache" / "rushes" / f"{digest}.part"
     blobs = cache_folder(source) / "blobs"
     return blobs / digest, blobs / f"{digest}.part"

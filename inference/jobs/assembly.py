@@ -114,7 +114,7 @@ async def open_core(
         shares.weights = weights
         queue = JobQueue(shares)
         costs = DeviceCosts(lambda: pool.kinds)
-        costs.learn_from(await store.finished(LEARN_FROM), capabilities)
+        costs.learn_from(await store.list_finished(LEARN_FROM), capabilities)
         outlooks = Outlooks(costs, capabilities, clock)
         judge = guard(database)
         result_moderator = ResultModerator(
@@ -181,8 +181,8 @@ async def open_core(
             files_seconds=files_seconds,
             clock=clock,
         )
-        dispatcher.paused = await store.switched("paused")
-        jobs.draining = await store.switched("draining")
+        dispatcher.paused = await store.is_switched_on("paused")
+        jobs.draining = await store.is_switched_on("draining")
         await recover(
             store=store,
             artifacts=artifacts,

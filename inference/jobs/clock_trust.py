@@ -47,7 +47,7 @@ class ClockTrust:
         self._since = steady
         return True
 
-    def believed(self) -> bool:
+    def is_trusted(self) -> bool:
         """Return whether file ages may be computed from the wall clock now."""
         self.observe()
         agreed = self._steady - self._since

@@ -348,7 +348,7 @@ class Dispatcher:
         except Exception as error:  # noqa: BLE001 - classified in the callee
             await self._outcomes.end_without_clip(render, error)
         else:
-            render.progress.rendered()
+            render.progress.mark_rendered()
             await self._outcomes.complete(render, manifest)
 
     def _task(self, job: Job) -> RenderTask:
@@ -358,7 +358,7 @@ class Dispatcher:
             spec=job.spec,
             directory=self._artifacts.attempt_directory(job),
             image=self._artifacts.input(job, job.spec.image),
-            watermark=job.output.marked(self._watermark),
+            watermark=job.output.apply_to_watermark(self._watermark),
             recipe=recipe(job),
             last=self._artifacts.input(job, job.spec.last),
             latents=self._artifacts.input(job, job.spec.latents),

@@ -87,7 +87,7 @@ class Expiry:
             await survive(self.forget, name="expiry.forget")
             if ticks and ticks % FILES_EVERY == 0:
                 # Reading all rows finds those that were damaged since.
-                await survive(self._store.unfinished, name="expiry.rows")
+                await survive(self._store.list_unfinished, name="expiry.rows")
                 await survive(self.expire_files, name="expiry.files")
                 await survive(self.expire_reviews, name="expiry.reviews")
                 await survive(self._anonymise, name="expiry.ledger")
@@ -101,7 +101,7 @@ class Expiry:
 
     async def _anonymise(self) -> None:
         """Make entries anonymous that no quota needs any more, by a clock that is believed."""
-        if self._trust.believed():
+        if self._trust.is_trusted():
             await self._ledger.anonymise(self._clock.now())
             await self._store.note_time(self._clock.now())
 
@@ -158,7 +158,7 @@ class Expiry:
         kept = await asyncio.to_thread(self._artifacts.job_ids)
         unknown = await self._store.unknown(kept)
         self._unknown = {name: self._unknown.get(name, 0) + 1 for name in unknown}
-        if not self._trust.believed():
+        if not self._trust.is_trusted():
             return
         before = self._clock.now() - self._files_seconds
         due = [(job_id, "age") for job_id in await self._store.without_files(before, among=kept)]

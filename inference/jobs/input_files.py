@@ -199,7 +199,7 @@ class InputFiles:
             raise expired
         match kind:
             case Kept.RESULT | Kept.FIRST_FRAME:
-                source = self._artifacts.finished(parent)
+                source = self._artifacts.find_finished(parent)
             case Kept.LATENTS:
                 source = self._artifacts.latents(parent)
             case Kept.INPUT:

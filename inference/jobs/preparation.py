@@ -238,7 +238,7 @@ class Preparer:
             if verdict.denied:
                 _log.warning("job.refinement_denied", job=job.id)
                 return replace(job, notes=(*job.notes, UNANSWERED))
-            refined = replace(refined, verdict=refined.verdict.joined(verdict))
+            refined = replace(refined, verdict=refined.verdict.merge(verdict))
         return refined
 
     async def _judged(self, job: Job, scope: ModeratorScope) -> Job:
@@ -264,7 +264,7 @@ class Preparer:
             if image is not None:
                 async with self._images[scope]:
                     seen = await self._guard.judge_file(image, flagged=flagged, scope=scope)
-                verdict = verdict.joined(seen)
+                verdict = verdict.merge(seen)
         if verdict.denied:
             raise UserError("safety.image", reason=verdict.reasons[0].value)
-        return replace(job, verdict=job.verdict.joined(verdict))
+        return replace(job, verdict=job.verdict.merge(verdict))

@@ -90,7 +90,7 @@ class JobReader:
 
     async def waiting(self, tenant: str) -> list[Job]:
         """Return the tenant's unfinished jobs: the running one, then in order of service."""
-        jobs = await self._jobs.unfinished(tenant=tenant)
+        jobs = await self._jobs.list_unfinished(tenant=tenant)
         positions = self._forecast.in_tenant(tenant)
         last = len(positions)
 
@@ -164,7 +164,7 @@ class JobReader:
         """Return the ids of the first queued jobs, in the expected order of service."""
         return list(self._forecast.front())
 
-    def queued_ids(self) -> list[str]:
+    def list_queued(self) -> list[str]:
         """Return the ids of all queued jobs, in the expected order of service."""
         return [head.job_id for _, head in self._queue.forecast()]
 
@@ -186,7 +186,7 @@ class JobReader:
 
     def files(self, job: Job) -> Path | None:
         """Return the finished file while it is kept."""
-        return self._artifacts.finished(job)
+        return self._artifacts.find_finished(job)
 
     @property
     def paused(self) -> bool:

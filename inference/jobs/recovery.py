@@ -35,8 +35,8 @@ async def recover(
     Outbox rows resume by themselves: whatever was not yet shown is still due. Jobs that were on
     the GPU return to the front of their queue; a complete file is looked at, not made again.
     """
-    jobs = await store.unfinished()
-    served = await store.last_served()
+    jobs = await store.list_unfinished()
+    served = await store.read_last_served()
     resumed = [
         job for each in jobs if (job := await _resume_or_fail(each, store, artifacts, queue))
     ]
@@ -84,7 +84,7 @@ async def _resume(job: Job, store: JobStore, artifacts: Artifacts, queue: JobQue
         if cancelled is not None:
             queue.shares.apply(charge)
         return cancelled or job
-    if job.state is JobState.FINISHING and await _complete(job, artifacts.finished(job)):
+    if job.state is JobState.FINISHING and await _complete(job, artifacts.find_finished(job)):
         return job
     charge = queue.shares.correct(job.tenant, -job.cost)
     queued = await store.requeue(job.id, charge, lost=False)

@@ -67,13 +67,15 @@ class ResultModerator:
         if job is None or job.state is not JobState.FINISHING:
             return
         try:
-            file = self._artifacts.finished(job)
+            file = self._artifacts.find_finished(job)
             if file is None:
                 await self._fail(job.id, Failure(code="file.gone"))
                 return
             verdict = await self._guard.judge_file(file, flagged=job.output.flagged)
         except Exception as error:  # noqa: BLE001 - one bad file must not leave unseen
-            if self._artifacts.finished(job) is None:  # deleted meanwhile; one that has ended stays
+            if (
+                self._artifacts.find_finished(job) is None
+            ):  # deleted meanwhile; one that has ended stays
                 await self._fail(job.id, Failure(code="file.gone"))
                 return
             log_bug(_log, "job.moderation_bug", error, job=job.id)
@@ -85,7 +87,7 @@ class ResultModerator:
             if await self._write(lambda: self._store.refuse(job.id, failure)):
                 await asyncio.to_thread(self._artifacts.remove, job.id)
             return
-        await self._write(lambda: self._store.deliver(job.id, job.verdict.joined(verdict)))
+        await self._write(lambda: self._store.deliver(job.id, job.verdict.merge(verdict)))
 
     async def _fail(self, job_id: str, failure: Failure) -> None:
         await end_job(lambda: self._store.fail(job_id, failure), job_id, self._clock)

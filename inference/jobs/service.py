@@ -253,16 +253,16 @@ class JobService(JobReader):
         request = RefinementRequest(words=words, mode=mode, advice=advice)
         asker = Asker(tenant=tenant, requester_id=requester_id)
 
-        async def judged(*texts: str, scope: ModeratorScope) -> Verdict:
+        async def judge(*texts: str, scope: ModeratorScope) -> Verdict:
             return await self._guard.judge_texts(texts, tenant=tenant, flagged=flagged, scope=scope)
 
-        verdict = await judged(words, scope=ModeratorScope.LOCAL)
+        verdict = await judge(words, scope=ModeratorScope.LOCAL)
         if verdict.denied:
             raise UserError("safety.prompt", reason=verdict.reasons[0].value)
         refined = await self._refiner.refine(request, asker)
-        if (await judged(refined, scope=ModeratorScope.LOCAL)).denied:
+        if (await judge(refined, scope=ModeratorScope.LOCAL)).denied:
             raise AssistantError("assistant.unusable")
-        verdict = await judged(words, refined, scope=ModeratorScope.HOSTED)
+        verdict = await judge(words, refined, scope=ModeratorScope.HOSTED)
         if verdict.denied:
             raise UserError("safety.prompt", reason=verdict.reasons[0].value)
         return refined

@@ -97,7 +97,7 @@ CONTROLS = (
 """Options of Open-Sora only. `fps` conditions the model; motion looks faster with a lower one."""
 
 
-def speed_option(*speeds: Speed) -> ModelOption:
+def make_speed_option(*speeds: Speed) -> ModelOption:
     """Return the option with these speeds as choices; the first is its default."""
     return ModelOption(
         name="speed",

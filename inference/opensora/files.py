@@ -96,7 +96,7 @@ def find_folder(source: str, directory: Path | None, revision: str | None = None
     Raises:
         CheckpointError: `checkpoint.missing`.
     """
-    folder = None if directory is None else kept_in(source, directory)
+    folder = None if directory is None else checkpoint_path(source, directory)
     return folder if folder is not None and folder.is_dir() else _cached(source, revision)
 
 
@@ -109,7 +109,7 @@ def is_complete(folder: Path) -> bool:
     return (folder / CONFIG_NAME).is_file()
 
 
-def kept_in(source: str, directory: Path) -> Path:
+def checkpoint_path(source: str, directory: Path) -> Path:
     """Return the path of a checkpoint inside a directory of weights."""
     return directory / source.rpartition("/")[2]
 

@@ -105,7 +105,7 @@ def latent_size(size: PixelSize) -> PixelSize:
     return PixelSize(math.ceil(size.height / SPACE_FACTOR), math.ceil(size.width / SPACE_FACTOR))
 
 
-def decoded_size(size: PixelSize) -> PixelSize:
+def compute_decoded_size(size: PixelSize) -> PixelSize:
     """Return the size of the decoded frames when `size` is requested (554 becomes 560)."""
     latent = latent_size(size)
     return PixelSize(latent.height * SPACE_FACTOR, latent.width * SPACE_FACTOR)
@@ -128,9 +128,9 @@ def timesteps(steps: int, ratio: float = 1.0) -> list[float]:
         steps: Number of steps.
         ratio: From `schedule_ratio`; 1 spaces the levels evenly.
     """
-    return [1000 * shifted(1 - step / steps, ratio) for step in range(steps)]
+    return [1000 * shift_level(1 - step / steps, ratio) for step in range(steps)]
 
 
-def shifted(level: float, ratio: float) -> float:
+def shift_level(level: float, ratio: float) -> float:
     """Shift a noise level t in 0..1 towards high noise: `ratio` multiplies the odds t / (1 - t)."""
     return ratio * level / (1 + (ratio - 1) * level)

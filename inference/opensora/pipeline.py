@@ -56,7 +56,7 @@ class ClipRequest:
 
     prompt: str
     size: PixelSize
-    """Requested size (`geometry.official_size`); see `geometry.decoded_size` for the result's."""
+    """Requested size (`geometry.official_size`); the result has `compute_decoded_size`."""
     frames: int
     """Frames per pass: 1 for an image, else 16n + 1."""
     seed: int

@@ -70,7 +70,7 @@ def clean(text: str) -> str:
         return once(once(text))
 
 
-def shortened(text: str, characters: int) -> str:
+def shorten_text(text: str, characters: int) -> str:
     """Cut a text to at most `characters`, at the end of a word if possible."""
     if len(text) <= characters:
         return text

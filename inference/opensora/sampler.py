@@ -20,7 +20,7 @@ from torch import Tensor
 from inference.opensora.geometry import PixelSize
 from inference.opensora.networks.transformer import Conditions, STDiT3
 from inference.opensora.presets import SamplingPreset
-from inference.opensora.step_plan import branch_counts, oscillating, skipped
+from inference.opensora.step_plan import branch_counts, find_skipped_steps, oscillating
 
 if TYPE_CHECKING:
     from inference.opensora.graphs import GraphCache
@@ -188,7 +188,7 @@ class Sampler:
     def _plan_skipping(self, steps: int) -> None:
         references = self._references is not None
         counts = branch_counts(self._preset, steps, references=references)
-        self._skipped = skipped(counts)
+        self._skipped = find_skipped_steps(counts)
         self._trends = [_Trend() for _ in range(max(counts))]
 
     def _velocity(self, z: Tensor, level: float, step: int, steps: int) -> Tensor:

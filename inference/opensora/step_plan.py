@@ -31,7 +31,7 @@ def branch_counts(preset: SamplingPreset, steps: int, *, references: bool) -> tu
     return tuple(3 if seeing else 1 + _guides(preset, step) for step, seeing in enumerate(sees))
 
 
-def skipped(counts: Sequence[int]) -> frozenset[int]:
+def find_skipped_steps(counts: Sequence[int]) -> frozenset[int]:
     """Return the steps to skip, given the number of branches of each step.
 
     Only steps with the most branches are skipped, evenly spread and never two in a row. The result
@@ -43,10 +43,10 @@ def skipped(counts: Sequence[int]) -> frozenset[int]:
     return frozenset(free[(index + 1) * len(free) // number - 1] for index in range(number))
 
 
-def evaluated_share(preset: SamplingPreset, steps: int, *, references: bool) -> float:
+def compute_evaluated_share(preset: SamplingPreset, steps: int, *, references: bool) -> float:
     """Return the share of a run's evaluations that remains when steps are skipped."""
     counts = branch_counts(preset, steps, references=references)
-    return 1 - sum(counts[step] for step in skipped(counts)) / sum(counts)
+    return 1 - sum(counts[step] for step in find_skipped_steps(counts)) / sum(counts)
 
 
 def _guides(preset: SamplingPreset, step: int) -> bool:

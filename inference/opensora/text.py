@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from inference.opensora.prompts import clean, shortened
+from inference.opensora.prompts import clean, shorten_text
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, T5EncoderModel
@@ -78,7 +78,7 @@ class TextEncoder:
             raise ValueError(f"the suffix alone is longer than {self.token_limit} tokens")
         while too_long - fitting > 1:
             middle = (fitting + too_long) // 2
-            candidate = clean(shortened(prompt, middle) + suffix)
+            candidate = clean(shorten_text(prompt, middle) + suffix)
             if self._fits(candidate):
                 fitting, caption = middle, candidate
             else:

@@ -49,7 +49,7 @@ class Resident:
     def add(self, name: str, other: nn.Module) -> None:
         """Take the weights of another module of the same shape as a set, and its memory."""
         if self.device.type == "cuda":
-            self._sets[name] = page_locked(other.state_dict(keep_vars=True))
+            self._sets[name] = pin_tensors(other.state_dict(keep_vars=True))
         else:
             self._sets[name] = other.state_dict()
 
@@ -91,7 +91,7 @@ class Resident:
 
 
 @torch.no_grad()
-def page_locked(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def pin_tensors(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Move tensors to one page-locked allocation, keeping their layouts; shared ones once.
 
     Each leaves the memory that it was in as soon as it is copied, and pages are locked at the end:

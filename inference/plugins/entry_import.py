@@ -10,14 +10,14 @@ from importlib.metadata import EntryPoint
 from typing import Any
 
 
-def loaded(point: EntryPoint) -> Any:
+def load_entry_point(point: EntryPoint) -> Any:
     """Import the object of an entry point, with stdout protected."""
-    with streams_kept():
+    with protect_stdout():
         return point.load()
 
 
 @contextmanager
-def streams_kept() -> Iterator[None]:
+def protect_stdout() -> Iterator[None]:
     """Protect stdout from a plugin's code, which runs in the block.
 
     What it prints goes to stderr, also below Python, as programs that it starts do. What it puts

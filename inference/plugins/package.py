@@ -50,7 +50,7 @@ Point = tuple[str, str, str]
 """Package, group and name of an entry point."""
 
 
-def installed_packages() -> list[Package]:
+def find_installed_packages() -> list[Package]:
     """Return the installed distributions with entry points for Rushes, by name."""
     found: dict[str, Package] = {}
     for one in _candidates():

@@ -13,8 +13,8 @@ import structlog
 
 from inference.domain.errors import UserError
 from inference.plugins.descriptor import API, Plugin
-from inference.plugins.entry_import import loaded
-from inference.plugins.package import GROUPS, PLUGINS, Package, Point, installed_packages
+from inference.plugins.entry_import import load_entry_point
+from inference.plugins.package import GROUPS, PLUGINS, Package, Point, find_installed_packages
 from inference.plugins.problem import BROKEN, PluginError, Problem
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Plugins:
         self._trial = trial
         self._left_out = {tuple(point) for point in left_out}
         self._problems: dict[str, UserError] = {}
-        found = installed_packages()
+        found = find_installed_packages()
         self.disabled = tuple(package for package in found if package.is_named(disabled))
         """Packages that are installed and not used."""
         self.packages = tuple(package for package in found if package not in self.disabled)
@@ -130,7 +130,7 @@ class Plugins:
         if (group, name) in self._objects:
             return self._objects[group, name]
         try:
-            self._objects[group, name] = loaded(point)
+            self._objects[group, name] = load_entry_point(point)
         except BROKEN as error:
             raise self.reject(group, name, error) from error
         return self._objects[group, name]
@@ -151,7 +151,7 @@ class Plugins:
         """
         return self._first(group, name)[0]
 
-    def broken(self, group: str) -> Iterator[str]:
+    def list_broken(self, group: str) -> Iterator[str]:
         """Yield the names of the plugins of a group that could not be imported."""
         prefix = key_of(group, "")
         yield from (key.removeprefix(prefix) for key in self._problems if key.startswith(prefix))
@@ -267,7 +267,7 @@ class Plugins:
         point = own[0]
         if (package.name, PLUGINS, point.name) in self._tried.refused:
             raise _Known(self._tried.refused[package.name, PLUGINS, point.name])
-        descriptor = loaded(point)
+        descriptor = load_entry_point(point)
         if not isinstance(descriptor, Plugin):
             raise PluginError(f"{point.value} is not a Plugin")
         if descriptor.api != API:

@@ -92,7 +92,7 @@ class Guard:
             if not given:
                 continue
             found = await self._found(moderator.name, moderator.read(given, tenant))
-            verdict = verdict.joined(Verdict.of(found, flagged))
+            verdict = verdict.merge(Verdict.of(found, flagged))
             if verdict.denied:
                 break
         return verdict
@@ -115,7 +115,7 @@ class Guard:
             verdict = Verdict()
             for moderator in asked:
                 found = await self._found(moderator.name, moderator.look(stills))
-                verdict = verdict.joined(Verdict.of(found, flagged))
+                verdict = verdict.merge(Verdict.of(found, flagged))
                 if verdict.denied:
                     break
         except EngineError as error:

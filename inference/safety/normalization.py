@@ -148,7 +148,7 @@ def _looked_at(plain: str) -> str:
     return unicodedata.normalize("NFC", plain.translate(lookalikes()))
 
 
-def spaced(folded: str) -> str:
+def extract_words(folded: str) -> str:
     """Return the words of a folded text with single spaces in between, and nothing else."""
     return _BETWEEN.sub(" ", folded).strip()
 
@@ -236,7 +236,7 @@ def _versions(text: str) -> Iterator[str]:
         forms.update(dict.fromkeys((form, joined, compose(joined), _masked(form))))
     for version in forms:
         for spoken in _spoken_versions(version):
-            words = spaced(spoken)
+            words = extract_words(spoken)
             yield words
             if _REPEATED.search(words) or _ALL_DOUBLED.search(words):
                 yield _REPEATED.sub(r"\1", words)

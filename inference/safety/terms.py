@@ -11,7 +11,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 
-from inference.safety.normalization import Reading, fold, spaced
+from inference.safety.normalization import Reading, extract_words, fold
 
 _ANY_ENDING = "*"
 _SPELLED_LETTERS = 4
@@ -25,7 +25,7 @@ _WITH_ENDINGS = _UNSPACED | {"HANGUL"}
 
 def normal(term: str) -> str:
     """Return the canonical spelling of a term, empty if nothing is left."""
-    words = spaced(fold(term))
+    words = extract_words(fold(term))
     return words + _ANY_ENDING if words and term.rstrip().endswith(_ANY_ENDING) else words
 
 
@@ -48,7 +48,7 @@ class Terms:
 
     def without(self, reading: Reading) -> Reading:
         """Return the reading with all the terms taken out."""
-        words = spaced(self._pattern.sub(" ", reading.words))
+        words = extract_words(self._pattern.sub(" ", reading.words))
         return Reading(words=words, spelled=reading.spelled)
 
 

@@ -59,7 +59,7 @@ class WordModerator:
         }
         self._minors = Terms(shipped["together"]["minors"])
         self._sexual = Terms(shipped["together"]["sexual"])
-        self._naked_people = naked_people(**shipped["naked_people"])
+        self._naked_people = make_nudity_pattern(**shipped["naked_people"])
         self._house = _compiled(tuple(house))
         self._guilds = guilds
         lists = (*self._lists.values(), self._minors, self._sexual)
@@ -141,7 +141,7 @@ def _found_in(terms: Terms, splits: Splits, masks: Masks, reading: Reading) -> b
     return any(terms.found_in(each) for each in (reading, *tricks) if each is not None)
 
 
-def naked_people(
+def make_nudity_pattern(
     *,
     states: Sequence[str],
     people: Sequence[str],

@@ -81,7 +81,7 @@ class Artifacts:
         path = self.attempt_directory(job) / LATENTS_NAME
         return path if path.is_file() else None
 
-    def finished(self, job: Job) -> Path | None:
+    def find_finished(self, job: Job) -> Path | None:
         """Return the finished file while it exists."""
         if job.manifest is None:
             return None

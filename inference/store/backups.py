@@ -18,8 +18,14 @@ from inference.clock import Clock
 from inference.domain.errors import StoreError
 from inference.retries import repeat
 from inference.store.data_directory import own
-from inference.store.maintenance import DATABASE_NAME, backup, is_sound, opened, passes_check
-from inference.store.sqlite.diagnosis import explained
+from inference.store.maintenance import (
+    DATABASE_NAME,
+    backup,
+    is_sound,
+    open_read_only,
+    passes_check,
+)
+from inference.store.sqlite.diagnosis import translate_sqlite_errors
 from inference.store.sqlite.migrate import copy_database
 from inference.store.sqlite.schema import schema_of
 
@@ -63,7 +69,7 @@ def rotate(data_directory: Path, folder: Path, keep: int) -> Path:
             Nothing was deleted then.
     """
     source = data_directory / DATABASE_NAME
-    with explained(source):
+    with translate_sqlite_errors(source):
         source.stat()
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -90,12 +96,13 @@ def restore(data_directory: Path, file: Path) -> Path | None:
     """
     database = data_directory / DATABASE_NAME
     part = data_directory / f"{DATABASE_NAME}.restore.part"
-    with opened_backup(file):  # before anything is made in the folder
+    with open_backup(file):  # before anything is made in the folder
         pass
-    with own(data_directory), explained(database):
+    with own(data_directory), translate_sqlite_errors(database):
         part.unlink(missing_ok=True)
         try:
-            with opened_backup(file) as source, explained(database):  # not the backup's disk
+            # Errors name the database's path, not that of the backup.
+            with open_backup(file) as source, translate_sqlite_errors(database):
                 copy_database(source, part)
             if not is_sound(part):
                 raise StoreError("store.backup_damaged", path=str(file))
@@ -107,14 +114,14 @@ def restore(data_directory: Path, file: Path) -> Path | None:
 
 
 @contextlib.contextmanager
-def opened_backup(file: Path) -> Iterator[sqlite3.Connection]:
+def open_backup(file: Path) -> Iterator[sqlite3.Connection]:
     """Open a backup that is whole, to restore it.
 
     Raises:
         StoreError: Why it cannot be restored, in words about a backup.
     """
     try:
-        with opened(file) as connection:
+        with open_read_only(file) as connection:
             schema_of(connection, file)
             sound = passes_check(connection)
             if sound:

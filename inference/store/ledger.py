@@ -118,11 +118,11 @@ async def charge(
     await connection.execute(
         "INSERT INTO ledger (job, tenant, requester_id, person, milliseconds, charged_at, forget)"
         " SELECT id, tenant, requester_id, person, ?, ?, forget FROM jobs WHERE id = ?",
-        (charged_milliseconds(job) if seconds is None else milliseconds(seconds), at, job.id),
+        (compute_charge(job) if seconds is None else milliseconds(seconds), at, job.id),
     )
 
 
-def charged_milliseconds(job: Job) -> int:
+def compute_charge(job: Job) -> int:
     """Return the charge of a delivered job: its measured time.
 
     An estimate can be driven down by many small jobs, so it is no upper bound.

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from inference.domain.errors import StoreError
 from inference.domain.job import Job
-from inference.store.codec.rows import DamagedRow, act_repairs, job_from_row, shown_key
-from inference.store.sqlite.diagnosis import explain, explained, obstacle
+from inference.store.codec.rows import DamagedRow, act_repairs, job_from_row, redact_key
+from inference.store.sqlite.diagnosis import explain, obstacle, translate_sqlite_errors
 from inference.store.sqlite.migrate import copy_database, migrations
 from inference.store.sqlite.schema import schema_of
 from inference.store.sqlite.undecodable import UndecodableText
@@ -61,7 +61,7 @@ def backup(data_directory: Path, target: Path) -> int:
         raise StoreError("store.backup_exists", path=str(target))
     part = target.with_name(target.name + ".part")
     try:
-        with opened(path) as source:
+        with open_read_only(path) as source:
             schema_of(source, path)
             try:
                 copy_database(source, part)
@@ -90,7 +90,7 @@ def hindrance(data_directory: Path) -> StoreError | None:
     if not os.path.exists(path):  # noqa: PTH110 - pathlib's raises behind a closed folder
         return None
     try:
-        with opened(path) as connection:
+        with open_read_only(path) as connection:
             schema_of(connection, path)
     except StoreError as error:
         return error
@@ -104,7 +104,7 @@ def check(data_directory: Path) -> Health:
         StoreError: There is no database, it is not one of this Rushes, or cannot be read.
     """
     path = data_directory / DATABASE_NAME
-    with opened(path) as connection:
+    with open_read_only(path) as connection:
         version, latest = schema_of(connection, path), migrations()[-1][0]
         problems = [row[0] for row in connection.execute("PRAGMA integrity_check")]
         problems += [
@@ -133,7 +133,7 @@ def check(data_directory: Path) -> Health:
         )
 
 
-def delivered(data_directory: Path, limit: int) -> list[Job]:
+def read_delivered_jobs(data_directory: Path, limit: int) -> list[Job]:
     """Return the newest delivered jobs, oldest of them first, without those that are damaged.
 
     Raises:
@@ -143,7 +143,7 @@ def delivered(data_directory: Path, limit: int) -> list[Job]:
     if not path.exists():
         return []
     found = []
-    with opened(path) as connection:
+    with open_read_only(path) as connection:
         schema_of(connection, path)
         connection.row_factory = sqlite3.Row
         for row in connection.execute(
@@ -180,7 +180,7 @@ def _undecodable(connection: sqlite3.Connection) -> Iterator[str]:
             yield str(error)
     for row in connection.execute("SELECT * FROM outbox"):
         if columns := act_repairs(row):
-            yield f"outbox {shown_key(row['key'])} {', '.join(columns)}"
+            yield f"outbox {redact_key(row['key'])} {', '.join(columns)}"
 
 
 def _number(connection: sqlite3.Connection, sql: str) -> int:
@@ -189,7 +189,7 @@ def _number(connection: sqlite3.Connection, sql: str) -> int:
 
 
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[sqlite3.Connection]:
+def open_read_only(path: Path) -> Iterator[sqlite3.Connection]:
     """Open a database for reading, also on read-only storage.
 
     SQLite writes beside a database even to read it. Where it cannot, a private copy is read.
@@ -197,7 +197,7 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
     Raises:
         StoreError: Why it cannot be read.
     """
-    with explained(path, opening=True), contextlib.ExitStack() as stack:
+    with translate_sqlite_errors(path, opening=True), contextlib.ExitStack() as stack:
         # Only SQLite may open the file: closing another descriptor of it drops all locks that this
         # process has on it, and the next reader from elsewhere deletes the log that is in use.
         path.stat()

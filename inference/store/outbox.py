@@ -124,7 +124,9 @@ class OutboxStore:
             (latest,),
         )
 
-    async def due(self, platforms: Iterable[str], *, busy: Iterable[str], limit: int) -> list[Act]:
+    async def list_due(
+        self, platforms: Iterable[str], *, busy: Iterable[str], limit: int
+    ) -> list[Act]:
         """Return due acts, cards first, oldest first.
 
         A clip or notice waits until its job's card was posted: its thread hangs on that card.
@@ -142,7 +144,7 @@ class OutboxStore:
         )
         return await self._acts(rows)
 
-    async def due_by_pool(self, room: Room, *, busy: Mapping[str, str]) -> list[Act]:
+    async def list_due_by_pool(self, room: Room, *, busy: Mapping[str, str]) -> list[Act]:
         """Return acts whose time has come, as many as each pool has room for, one of each job.
 
         Args:
@@ -156,8 +158,8 @@ class OutboxStore:
         """Return when the next act becomes due that has room, as `now` counts, or None.
 
         Args:
-            room: As for `due_by_pool`.
-            busy: As for `due_by_pool`.
+            room: As for `list_due_by_pool`.
+            busy: As for `list_due_by_pool`.
         """
         [row] = await self._database.read(_NEXT_BY_POOL, _fitting(room, busy))
         at: float | None = row["at"]
@@ -179,7 +181,7 @@ class OutboxStore:
             self._clock.now(),
         )
 
-    async def unsent(self, act: Act) -> None:
+    async def mark_unsent(self, act: Act) -> None:
         """Undo `begin`: the platform certainly has not taken the act."""
         await self._update("unsent", act, "sending = 0, trace = json_remove(trace, '$.begun')")
 
@@ -190,7 +192,7 @@ class OutboxStore:
             "remember", act, f"trace = json_patch(:value, {begun})", json.dumps(trace)
         )
 
-    async def sent(self, act: Act, receipt: dict[str, Any]) -> Job | None:
+    async def mark_sent(self, act: Act, receipt: dict[str, Any]) -> Job | None:
         """Note that the platform has the act as of `act.wanted`; a clip's job is done with it.
 
         Returns:
@@ -247,7 +249,7 @@ class OutboxStore:
             self._events.publish(JobEvent(job_id=job.id, tenant=job.tenant, state=job.state))
         return job
 
-    async def taken_back(self, act: Act) -> None:
+    async def mark_deleted(self, act: Act) -> None:
         """Note that the message of an act was deleted; it is posted anew."""
         await self._update("taken_back", act, "receipt = NULL, sending = 0, trace = '{}'")
 

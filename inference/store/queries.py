@@ -43,7 +43,7 @@ class JobQueries:
         )
         return await self._decoded(rows)
 
-    async def unfinished(self, *, tenant: str | None = None) -> list[Job]:
+    async def list_unfinished(self, *, tenant: str | None = None) -> list[Job]:
         """Return all jobs that have not ended, oldest first (index jobs_unfinished)."""
         rows = await self._database.read(
             f"SELECT * FROM jobs INDEXED BY jobs_unfinished WHERE {UNFINISHED}"
@@ -69,7 +69,7 @@ class JobQueries:
         )
         return await self._decoded(rows)
 
-    async def finished(self, limit: int) -> list[Job]:
+    async def list_finished(self, limit: int) -> list[Job]:
         """Return the newest delivered jobs, oldest of them first (index jobs_finished)."""
         rows = await self._database.read(
             "SELECT * FROM jobs WHERE state = 'done' ORDER BY ended_at DESC LIMIT ?", (limit,)
@@ -148,7 +148,7 @@ class JobQueries:
             virtual_time=max(tenants.values(), default=0.0) if now is None else now, tenants=tenants
         )
 
-    async def last_served(self) -> dict[tuple[str, str], float]:
+    async def read_last_served(self) -> dict[tuple[str, str], float]:
         """Return when each (tenant, requester) with unfinished jobs was last given the GPU."""
         rows = await self._database.read(
             "SELECT tenant, requester_id, max(started_at) FROM jobs INDEXED BY jobs_by_requester"
@@ -158,7 +158,7 @@ class JobQueries:
         )
         return {(tenant, requester): started for tenant, requester, started in rows}
 
-    async def switched(self, name: str) -> bool:
+    async def is_switched_on(self, name: str) -> bool:
         """Return whether a switch is on."""
         rows = await self._database.read("SELECT value FROM counters WHERE name = ?", (name,))
         return any(row["value"] == 1 for row in rows)

@@ -250,7 +250,7 @@ class LocalSlot:
                 self._retire(job)  # the next child probes for the GPU again
                 worker.job = None
                 return
-            worker.watchdog.started()
+            worker.watchdog.start()
             worker.child.send_frame(job.frame)
 
     def _retire(self, job: PendingRender) -> None:
@@ -359,7 +359,7 @@ class LocalSlot:
                 worker.watchdog.heard(message)
                 self._take(worker, message)
             # More time than the tick means that our event loop was blocked, not the child.
-            worker.watchdog.passed(min(loop.time() - before, tick))
+            worker.watchdog.add_seconds(min(loop.time() - before, tick))
 
     def _take(self, worker: ActiveWorker, message: Message) -> None:
         match message:

@@ -82,7 +82,7 @@ class Engines:
         for use in task.spec.effects:
             if not use.changes_frames and not capabilities.references:
                 raise EngineError("effect.no_references", effect=use.name, model=capabilities.title)
-        return capabilities.completed(task.spec)
+        return capabilities.fill_options(task.spec)
 
     def recipe(self, task: RenderTask) -> dict[str, Any]:
         """Return the recipe of a task's file, with the settings of its model."""
@@ -104,7 +104,7 @@ class Engines:
             raise UserError("model.unknown", name=name, known=list(self._models.tables))
         return self._models.entry(name)
 
-    def loaded(self, name: str, on_progress: Callable[[float], None]) -> Engine:
+    def load(self, name: str, on_progress: Callable[[float], None]) -> Engine:
         """Return a model's engine with its weights loaded.
 
         Args:
@@ -190,7 +190,7 @@ def render_task(
     encode = partial(_encode, task, size, stamp, effects=chain, meter=encoding, progress=progress)
     reset_peak()
     started = time.monotonic()
-    engine = engines.loaded(spec.model, on_load)
+    engine = engines.load(spec.model, on_load)
     loaded = time.monotonic()
     progress.rendering(0, spec.steps)
     notes: dict[str, None] = {}  # ordered, each once
@@ -319,7 +319,7 @@ def _encode(
     progress: _Progress,
 ) -> Encoded:
     """Apply effects to the chunks and encode them in the encoder thread."""
-    chunks = _begun(effects.applied(made, progress.effects))
+    chunks = _begun(effects.apply(made, progress.effects))
     if task.spec.frames == 1:
         image = next(chunks)
         with meter.stage("encode"):

@@ -43,7 +43,7 @@ class Watchdog:
         self._idle_seconds = 0.0
         self._progress_limit_seconds: float | None = None
 
-    def started(self) -> None:
+    def start(self) -> None:
         """Record that a job was sent, after which progress is expected."""
         self._idle_seconds = 0.0
         self._progress_limit_seconds = self._limits.load_limit_seconds
@@ -62,7 +62,7 @@ class Watchdog:
             case Done() | Failed() | Stopped():
                 self._progress_limit_seconds = None
 
-    def passed(self, seconds: float) -> None:
+    def add_seconds(self, seconds: float) -> None:
         """Add time spent listening.
 
         Raises:

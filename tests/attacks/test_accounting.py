@@ -32,7 +32,7 @@ async def spent(core, person="ada", tenant="guild:a"):
 
 
 async def posted(core, job):
-    await core.outbox.sent(await core.outbox.get(job.id, ActKind.CLIP), {"message": 1})
+    await core.outbox.mark_sent(await core.outbox.get(job.id, ActKind.CLIP), {"message": 1})
 
 
 async def rendering(bench, **order):

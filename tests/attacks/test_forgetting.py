@@ -71,7 +71,7 @@ async def test_what_runs_is_stopped_and_writes_nothing_back(bench, core):
     after = await bench.queued(requester="bob")
     await bench.executor.started()
 
-    assert await core.outbox.due(["test"], busy=[after.id], limit=9) == []
+    assert await core.outbox.list_due(["test"], busy=[after.id], limit=9) == []
     await bench.clock.asleep(10.0)
     bench.clock.advance(10.0)
     await bench.clock.asleep(10.0)
@@ -89,11 +89,11 @@ async def test_what_was_rendered_goes_with_its_files(bench, core, state):
     await bench.reached(job.id, JobState.DELIVERING)
     if state is JobState.DONE:
         for kind in (ActKind.CARD, ActKind.CLIP):
-            await core.outbox.sent(await core.outbox.get(job.id, kind), {"id": 1})
+            await core.outbox.mark_sent(await core.outbox.get(job.id, kind), {"id": 1})
     act = await core.outbox.get(job.id, ActKind.CLIP)
     await forget(bench)
     assert not core.artifacts.input_directory(job.id).parent.exists()
-    await core.outbox.sent(act, {"id": 2})  # the upload that was under way
+    await core.outbox.mark_sent(act, {"id": 2})  # the upload that was under way
     await core.outbox.retry(act, at=0.0)
     assert await core.outbox.get(job.id, ActKind.CLIP) is None
     assert left(bench.directory) == []
@@ -109,7 +109,7 @@ async def test_a_crash_right_after_it_brings_nothing_back(bench, core):
     crashed = bench.crashed()
     async with crashed.open() as again:
         assert await again.jobs.history("guild:a", NAME, limit=10) == []
-        assert await again.store.unfinished() == []
+        assert await again.store.list_unfinished() == []
         assert not crashed.executor.rendering
 
 
@@ -137,7 +137,7 @@ async def test_the_quota_of_the_day_survives_as_a_hash(bench, core, state):
     await bench.reached(job.id, JobState.DELIVERING)
     if state is JobState.DONE:
         for kind in (ActKind.CARD, ActKind.CLIP):
-            await core.outbox.sent(await core.outbox.get(job.id, kind), {"id": 1})
+            await core.outbox.mark_sent(await core.outbox.get(job.id, kind), {"id": 1})
     await forget(bench)
     usage = await core.jobs.usage("guild:a", NAME, since=quota.since)
     assert usage.requester_spent == 12_000
@@ -159,7 +159,7 @@ async def test_quarantined_rows_of_the_person_go_too(bench, core):
         await connection.execute("UPDATE jobs SET verdict = '{'")
 
     await core.database.write("damage", damage)
-    await core.store.unfinished()
+    await core.store.list_unfinished()
     assert await core.database.read("SELECT id FROM quarantine")
     await forget(bench)
     assert await core.database.read("SELECT id FROM quarantine") == []

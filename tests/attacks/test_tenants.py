@@ -237,12 +237,12 @@ async def test_a_guild_with_nothing_waiting_gets_a_place_in_a_full_queue(tmp_pat
         for guild in range(41):
             for job in range(5):
                 await submitted(bench, f"bad:{guild}", f"eve{job}")
-        assert len(await core.store.unfinished()) == 201  # the 41st guild got one place, too
+        assert len(await core.store.list_unfinished()) == 201  # the 41st guild got one place, too
         assert await submitted(bench, "good:1", "ada")
         assert not await submitted(bench, "good:1", "bob")
         for guild in range(500):
             await submitted(bench, f"worse:{guild}", "eve")
-        assert len(await core.store.unfinished()) == 400
+        assert len(await core.store.list_unfinished()) == 400
 
 
 @attack("wait with three jobs in each of many guilds")

@@ -45,7 +45,7 @@ class Service:
         await self.bench.reached(job.id, JobState.DELIVERING)
         outbox = self.bench.core.outbox
         for kind in (ActKind.CARD, ActKind.CLIP):
-            await outbox.sent(await outbox.get(job.id, kind), {"id": 1})
+            await outbox.mark_sent(await outbox.get(job.id, kind), {"id": 1})
         return await self.bench.reached(job.id, JobState.DONE)
 
 

@@ -130,7 +130,7 @@ def test_families_say_whether_their_classes_name_blocks(models):
     for name in tiny_models.BUILDERS:
         transformer = models(name).pipeline_for(request(name)).transformer
         family = models(name).folder.family
-        assert family.compiles == bool(compilation.repeated_blocks(transformer)), name
+        assert family.compiles == bool(compilation.find_repeated_blocks(transformer)), name
         assert family in FAMILIES
 
 

@@ -27,7 +27,7 @@ from inference.diffusers_pipelines.weights.folder import FolderError
 from inference.diffusers_pipelines.weights.inspection import inspect_folder
 from inference.diffusers_pipelines.weights.loras import LoraFile
 from inference.domain.errors import UserError
-from inference.engines.diffusers_adapter.memory_check import expected_footprint
+from inference.engines.diffusers_adapter.memory_check import find_footprint
 from inference.engines.diffusers_adapter.video_model import DiffusersTable, entry_of
 from inference.engines.registry import Models
 from tests.diffusers import tiny_models
@@ -229,7 +229,7 @@ def test_the_config_names_it(tmp_path):
 def test_its_size_counts_and_it_is_never_kept_in_eight_bits_besides(tmp_path):
     file = written(tmp_path / "a.gguf", "wan-5b")
     entry = entry_of("wan", DiffusersTable(gguf=str(file)), "wan")
-    footprint = expected_footprint(entry)
+    footprint = find_footprint(entry)
     assert footprint.transformers == (file.stat().st_size,)
     assert not [plan for plan in plans_of(footprint) if plan.fp8]
     family = PRESETS["wan"].family

@@ -18,11 +18,11 @@ from inference.diffusers_pipelines.memory import (
     choose_plan,
     decoding_bytes,
     device_bytes,
-    footprint_expected,
     footprint_of,
     host_bytes,
     host_memory,
     plans_of,
+    predict_footprint,
     stronger,
 )
 from inference.domain.device import Device
@@ -30,7 +30,7 @@ from inference.domain.errors import UserError
 from inference.domain.spec import Aspect, Resolution, Spec
 from inference.engines.diffusers_adapter import memory_check
 from inference.engines.diffusers_adapter.capabilities import capabilities_of
-from inference.engines.diffusers_adapter.memory_check import expected_footprint, plan_for
+from inference.engines.diffusers_adapter.memory_check import find_footprint, plan_for
 from inference.engines.diffusers_adapter.video_model import DiffusersTable, entry_of
 from inference.engines.registry import Models
 
@@ -42,7 +42,7 @@ def planned(name, *, gpu, host=256, shape=None):
     width, height = max(preset.sizes.values(), key=lambda size: size[0] * size[1])
     shape = shape or Shape(width=width, height=height, frames=preset.lengths.usual)
     memory = Memory(device_bytes=gpu * GB, host_bytes=host * GB)
-    return choose_plan(footprint_expected(preset), preset.family, shape, memory)
+    return choose_plan(predict_footprint(preset), preset.family, shape, memory)
 
 
 @pytest.mark.parametrize("name", list(PRESETS))
@@ -79,14 +79,14 @@ def test_all_weights_pass_through_the_memory_of_the_machine():
     assert planned("wan-14b", gpu=80, host=128) is not None
     assert planned("wan-14b", gpu=80, host=64) is None
     assert planned("wan", gpu=24, host=32) is not None
-    assert host_bytes(footprint_expected(PRESETS["wan"])) > 22.8 * GB
+    assert host_bytes(predict_footprint(PRESETS["wan"])) > 22.8 * GB
     assert 10**8 < host_memory() < 10**14
 
 
 @pytest.mark.parametrize("name", list(PRESETS))
 def test_every_plan_saves_something(name):
     preset = PRESETS[name]
-    footprint = footprint_expected(preset)
+    footprint = predict_footprint(preset)
     shape = Shape(width=832, height=480, frames=81)
     needs = [
         device_bytes(footprint, preset.family, shape, Plan(placement=one)) for one in Placement
@@ -166,7 +166,7 @@ def test_what_does_not_fit_is_refused_with_the_nearest_that_does(gpu, code):
             spec,
             capabilities,
             entry.family,
-            expected_footprint(entry),
+            find_footprint(entry),
             device=Device(name="gpu", memory_bytes=int(gpu * GB)),
             host=256 * GB,
         )
@@ -191,7 +191,7 @@ def test_a_machine_with_too_little_memory_beside_its_gpu_is_told_so():
             asked(capabilities, frames=81),
             capabilities,
             entry.family,
-            expected_footprint(entry),
+            find_footprint(entry),
             device=Device(name="gpu", memory_bytes=80 * GB),
             host=64 * GB,
         )

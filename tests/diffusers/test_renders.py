@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from inference.diffusers_pipelines.call import build_call, guided
+from inference.diffusers_pipelines.call import build_call, make_guider
 from inference.diffusers_pipelines.latent_previews import LearnedPreviews
 from inference.diffusers_pipelines.memory import PLANS, Placement, Plan
 from inference.diffusers_pipelines.pipeline import Settings, VideoModel
@@ -32,7 +32,7 @@ pytestmark = [
 def bare(pipeline, model, wanted):
     """What the pipeline itself makes of the same call, as uint8."""
     call = build_call(pipeline, model.folder.family, wanted)
-    if (guider := guided(pipeline, wanted)) is not None:
+    if (guider := make_guider(pipeline, wanted)) is not None:
         pipeline.guider = guider
     video = pipeline(**call).frames[0]
     return (video.permute(0, 2, 3, 1) * 255).round().byte().numpy()

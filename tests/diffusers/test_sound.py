@@ -47,7 +47,7 @@ def clicks(path):
 def studio(folders):
     """Return engines with a tiny LTX-2 whose sound is a click, and the moment of the click."""
     engines = Engines(Models({"ltx": {"path": str(folders("ltx2")), "engine": "diffusers"}}))
-    engine = engines.loaded("ltx", lambda _share: None)
+    engine = engines.load("ltx", lambda _share: None)
     when = [0.0]
 
     def click(_module, _args, _out):

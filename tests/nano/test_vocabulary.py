@@ -53,8 +53,7 @@ def test_it_knows_what_people_type_first(known, prompt):
 
 def test_korean_of_the_new_things_becomes_their_caption(known):
     assert (
-        known.translated("빨간 여우가 눈 속을 달린다")
-        == "a red fox moving to the right in the snow"
+        known.translate("빨간 여우가 눈 속을 달린다") == "a red fox moving to the right in the snow"
     )
 
 

@@ -94,24 +94,24 @@ def group_norms(shape, groups, dtype, parts):
     nn.init.normal_(norm.bias, generator=GENERATOR)
     counts, means, spreads = kernels.statistics(x)
     assert int(counts.sum()) == x[0].numel() // shape[1]
-    exact = normalisation.measured(norm, x.float())
-    found = normalisation.joined(norm, counts, means, spreads)
+    exact = normalisation.measure_statistics(norm, x.float())
+    found = normalisation.merge_statistics(norm, counts, means, spreads)
     for one, other in zip(found, exact, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
     for past in (0, 2):
         for activate in (True, False):
             close(
-                kernels.scaled(x, *exact, past=past, activate=activate),
+                kernels.scale_and_shift(x, *exact, past=past, activate=activate),
                 normalisation.norm_activate_pad(x.float(), exact, past, activate=activate),
             )
     close(
-        kernels.scaled(x, *exact, activate=True, skip=skip),
+        kernels.scale_and_shift(x, *exact, activate=True, skip=skip),
         normalisation.norm_skip(x.float(), exact, skip.float()),
     )
     part = x[:1, :, 1:]  # a slice, as large pictures are worked on
     first = normalisation.Measured(*(one[:1] for one in exact))
     close(
-        kernels.scaled(part, *first, past=1, activate=True),
+        kernels.scale_and_shift(part, *first, past=1, activate=True),
         normalisation.norm_activate_pad(part.float(), first, 1),
     )
 

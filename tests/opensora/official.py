@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from inference.engines.weights import I2V, OPENSORA, T2V_360P, T2V_720P, VAE
 from inference.opensora.config import VaeConfig
-from inference.opensora.files import kept_in
+from inference.opensora.files import checkpoint_path
 from inference.opensora.networks.vae import VideoVae
 from tests.opensora import opensora_vectors as vectors
 
@@ -25,10 +25,10 @@ def write(directory):
     config = {"hidden_size": 48, "num_heads": 2, "depth": 1, "caption_channels": channels}
     for seed, part in enumerate((T2V_360P, T2V_720P, I2V)):
         network = vectors.random_transformer(seed, **config, model_max_length=300)
-        _save(kept_in(part.source, directory), config, network)
+        _save(checkpoint_path(part.source, directory), config, network)
     torch.manual_seed(5)
-    _save(kept_in(VAE.source, directory), _VAE, VideoVae(VaeConfig.from_dict(_VAE)))
-    shutil.copytree(text, kept_in(OPENSORA[-1].source, directory))
+    _save(checkpoint_path(VAE.source, directory), _VAE, VideoVae(VaeConfig.from_dict(_VAE)))
+    shutil.copytree(text, checkpoint_path(OPENSORA[-1].source, directory))
 
 
 def _save(folder, config, network):

@@ -9,12 +9,12 @@ from torch.nn import functional  # noqa: E402
 
 from inference.opensora.networks import convolution  # noqa: E402
 from inference.opensora.networks.convolution import (  # noqa: E402
-    convolved,
-    padded_in_time,
-    upsampled,
+    convolve,
+    pad_in_time,
+    upsample,
 )
 from inference.opensora.networks.normalisation import (  # noqa: E402
-    measured,
+    measure_statistics,
     norm_activate_pad,
     norm_skip,
 )
@@ -42,8 +42,8 @@ def test_a_convolution_is_what_it_is_by_definition(kernel, stride):
     x = clip()
     expected = defined(conv, x)
     with torch.inference_mode():
-        torch.testing.assert_close(convolved(conv, x), expected)
-    torch.testing.assert_close(convolved(conv, x), expected)
+        torch.testing.assert_close(convolve(conv, x), expected)
+    torch.testing.assert_close(convolve(conv, x), expected)
 
 
 @pytest.mark.parametrize("frames", [1, 2, 4, 100])
@@ -60,7 +60,7 @@ def test_no_convolution_sees_more_elements_than_its_kernels_can_count(monkeypatc
     monkeypatch.setattr(convolution, "LARGEST", limit)
     monkeypatch.setattr(convolution, "_convolved", watched)
     with torch.inference_mode():
-        torch.testing.assert_close(convolved(conv, x), expected)
+        torch.testing.assert_close(convolve(conv, x), expected)
     assert max(seen) <= limit
     assert len(seen) == -(-7 // frames)
 
@@ -77,12 +77,12 @@ def test_norm_activation_and_padding_in_one_go_are_the_three_one_after_the_other
     skipped = functional.silu(plain + skip) + skip
     for mode in (torch.inference_mode(), torch.enable_grad()):
         with mode:
-            used = norm if frames is None else measured(norm, x, frames)
+            used = norm if frames is None else measure_statistics(norm, x, frames)
             torch.testing.assert_close(norm_activate_pad(x, used, 2), padded)
             torch.testing.assert_close(norm_activate_pad(x, used), active)
             torch.testing.assert_close(norm_activate_pad(x, used, activate=False), plain)
             torch.testing.assert_close(norm_skip(x, used, skip), skipped)
-            torch.testing.assert_close(padded_in_time(x, 2)[:, :, 2:], x)
+            torch.testing.assert_close(pad_in_time(x, 2)[:, :, 2:], x)
     torch.testing.assert_close(x, before)
 
 
@@ -90,5 +90,5 @@ def test_norm_activation_and_padding_in_one_go_are_the_three_one_after_the_other
 def test_upsampling_repeats_neighbours(time):
     x = clip()
     expected = functional.interpolate(x, scale_factor=(float(time), 2.0, 2.0))
-    torch.testing.assert_close(upsampled(x, time=time), expected)
-    assert upsampled(x, time=time).is_contiguous(memory_format=torch.channels_last_3d)
+    torch.testing.assert_close(upsample(x, time=time), expected)
+    assert upsample(x, time=time).is_contiguous(memory_format=torch.channels_last_3d)

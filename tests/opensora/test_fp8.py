@@ -5,7 +5,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from inference.opensora.networks import fp8  # noqa: E402
-from inference.opensora.networks.fp8 import FP8Linear, is_supported, scaled_rows, use_fp8  # noqa: E402
+from inference.opensora.networks.fp8 import FP8Linear, is_supported, quantize_rows, use_fp8  # noqa: E402
 from tests.opensora import opensora_vectors as vectors  # noqa: E402
 
 pytestmark = pytest.mark.model
@@ -18,7 +18,7 @@ def numbers(*shape, seed=0):
 def test_rows_keep_their_numbers_within_what_three_bits_can_say():
     rows = numbers(64, 48) * torch.logspace(-6, 6, 64)[:, None]
 
-    small, scale = scaled_rows(rows)
+    small, scale = quantize_rows(rows)
 
     assert small.dtype is torch.float8_e4m3fn
     back = small.float() * scale
@@ -27,16 +27,16 @@ def test_rows_keep_their_numbers_within_what_three_bits_can_say():
 
 
 def test_rows_without_numbers_stay_so():
-    small, scale = scaled_rows(torch.zeros(4, 16))
+    small, scale = quantize_rows(torch.zeros(4, 16))
     assert torch.equal(small.float() * scale, torch.zeros(4, 16))
     assert scale.isfinite().all()
 
 
 def test_torch_multiplies_as_defined():
-    left, right = (scaled_rows(numbers(rows, 64, seed=rows).bfloat16()) for rows in (40, 32))
-    expected = fp8.defined(*left, *right, torch.float32)
+    left, right = (quantize_rows(numbers(rows, 64, seed=rows).bfloat16()) for rows in (40, 32))
+    expected = fp8.multiply_rows_reference(*left, *right, torch.float32)
 
-    found = fp8.multiplied(*left, *right, torch.bfloat16)
+    found = fp8.multiply_rows(*left, *right, torch.bfloat16)
 
     assert found.shape == (40, 32)
     torch.testing.assert_close(found.float(), expected, rtol=0.02, atol=0.02)
@@ -89,5 +89,5 @@ def test_a_gpu_whose_library_refuses_does_not_multiply_it(monkeypatch, error):
     randn = torch.randn
     monkeypatch.setattr(torch, "randn", lambda *shape, **how: randn(*shape, dtype=how["dtype"]))
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: (8, 9))
-    monkeypatch.setattr(fp8, "multiplied", refused)
+    monkeypatch.setattr(fp8, "multiply_rows", refused)
     assert not is_supported(torch.device("cuda"))

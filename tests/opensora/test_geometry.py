@@ -8,7 +8,7 @@ from inference.opensora.geometry import (
     NANO_SIZES,
     OFFICIAL_SIZES,
     PixelSize,
-    decoded_size,
+    compute_decoded_size,
     flip_aspect,
     latent_frames,
     latent_size,
@@ -38,7 +38,7 @@ def test_sizes_lengths_and_schedules_are_those_of_the_original(recorded):
         size, frames = PixelSize(*combo["image_size"]), combo["num_frames"]
         assert OFFICIAL_SIZES[combo["resolution"]][combo["aspect"]] == size
         assert [latent_frames(frames), *latent_size(size)] == combo["latent"]
-        assert [frames, *decoded_size(size)] == combo["decoded"]
+        assert [frames, *compute_decoded_size(size)] == combo["decoded"]
         ratio = schedule_ratio(size, frames)
         assert ratio == pytest.approx(combo["ratio_fp32"], rel=1e-6)
         assert timesteps(2, ratio)[1] == pytest.approx(combo["t500_fp32"], rel=1e-6)

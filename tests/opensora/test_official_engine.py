@@ -19,7 +19,7 @@ from inference.engines.opensora_adapter.stages import Loaded, ModelVariant  # no
 from inference.engines.registry import Models  # noqa: E402
 from inference.engines.weights import I2V, OPENSORA, T2V_360P, T2V_720P, VAE  # noqa: E402
 from inference.opensora import checkpoint  # noqa: E402
-from inference.opensora.files import CheckpointError, kept_in  # noqa: E402
+from inference.opensora.files import CheckpointError, checkpoint_path  # noqa: E402
 from inference.opensora.geometry import PixelSize  # noqa: E402
 from inference.opensora.pipeline import ClipRequest, OpenSoraPipeline  # noqa: E402
 from inference.opensora.weight_swap import Resident  # noqa: E402
@@ -46,7 +46,7 @@ def directory(tmp_path_factory):
 
 
 def transformer(directory, part):
-    return checkpoint.load_transformer(kept_in(part.source, directory))
+    return checkpoint.load_transformer(checkpoint_path(part.source, directory))
 
 
 def load(directory):
@@ -56,8 +56,8 @@ def load(directory):
     resident = Resident(network, device, name=T2V_360P.source)
     for part in (T2V_720P, I2V):
         resident.add(part.source, transformer(directory, part))
-    vae = checkpoint.load_vae(kept_in(VAE.source, directory))
-    text = checkpoint.load_text_encoder(kept_in(OPENSORA[-1].source, directory))
+    vae = checkpoint.load_vae(checkpoint_path(VAE.source, directory))
+    text = checkpoint.load_text_encoder(checkpoint_path(OPENSORA[-1].source, directory))
     return Loaded(
         pipeline=OpenSoraPipeline(transformer=network, vae=vae, text_encoder=text),
         text=Resident(text.model, device),

@@ -14,7 +14,7 @@ from inference.opensora.geometry import PixelSize, timesteps  # noqa: E402
 from inference.opensora.pipeline import ClipRequest, OpenSoraPipeline  # noqa: E402
 from inference.opensora.presets import NANO, OFFICIAL_I2V, OFFICIAL_T2V  # noqa: E402
 from inference.opensora.sampler import Hooks, References, Sampler  # noqa: E402
-from inference.opensora.step_plan import branch_counts, skipped  # noqa: E402
+from inference.opensora.step_plan import branch_counts, find_skipped_steps  # noqa: E402
 from tests.opensora import opensora_vectors as vectors  # noqa: E402
 from tests.opensora.test_sampler import SHAPE, noise, prepared  # noqa: E402
 
@@ -86,7 +86,7 @@ def test_a_straight_way_is_found_exactly(case):
 def test_as_much_is_evaluated_as_was_planned(model, case):
     preset, given = CASES[case]
     counts = branch_counts(preset, preset.steps, references=given)
-    left_out = skipped(counts)
+    left_out = find_skipped_steps(counts)
     forwards, reported = {True: [], False: []}, []
 
     for skips in (True, False):

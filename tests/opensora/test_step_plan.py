@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from inference.domain.reference import Prepared
 from inference.engines.registry import Models
 from inference.opensora.presets import NANO, OFFICIAL_I2V, OFFICIAL_T2V
-from inference.opensora.step_plan import branch_counts, evaluated_share, skipped
+from inference.opensora.step_plan import branch_counts, compute_evaluated_share, find_skipped_steps
 from tests.fakes.orders import a_spec
 
 
@@ -31,7 +31,7 @@ def test_about_a_third_is_left_out(preset, steps, references, all_of_them, left)
     counts = branch_counts(preset, steps, references=references)
 
     assert sum(counts) == all_of_them
-    assert sum(counts) - sum(counts[step] for step in skipped(counts)) == left
+    assert sum(counts) - sum(counts[step] for step in find_skipped_steps(counts)) == left
 
 
 @given(st.integers(1, 200), st.booleans(), st.booleans(), st.sampled_from([1.0, 7.0]))
@@ -39,13 +39,13 @@ def test_skipped_steps_lie_apart_between_the_ends(steps, oscillation, references
     preset = replace(OFFICIAL_I2V, guidance=guidance, oscillation=oscillation)
     counts = branch_counts(preset, steps, references=references)
 
-    left_out = sorted(skipped(counts))
+    left_out = sorted(find_skipped_steps(counts))
 
     dear = [step for step, count in enumerate(counts) if count == max(counts)]
     assert set(left_out) <= set(dear) - set(range(4)) - {steps - 1, steps - 2}
     assert all(dear.index(b) - dear.index(a) > 1 for a, b in pairwise(left_out))
     assert len(left_out) <= steps / 3
-    assert 0.5 < evaluated_share(preset, steps, references=references) <= 1
+    assert 0.5 < compute_evaluated_share(preset, steps, references=references) <= 1
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from torch import nn  # noqa: E402
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
 from inference.opensora import weight_swap  # noqa: E402
-from inference.opensora.weight_swap import Resident, page_locked  # noqa: E402
+from inference.opensora.weight_swap import Resident, pin_tensors  # noqa: E402
 from tests.opensora import opensora_vectors as vectors  # noqa: E402
 
 pytestmark = pytest.mark.model
@@ -34,7 +34,7 @@ def network():
 
 def test_weights_take_little_more_page_locked_memory_than_they_need(locked):
     weights = network().state_dict()
-    page_locked(weights)
+    pin_tensors(weights)
     needed = sum(tensor.nbytes for tensor in weights.values())
     assert len(locked) == 1
     assert needed <= locked[0] <= 1.05 * needed
@@ -53,7 +53,7 @@ def test_the_official_weights_take_little_more_than_they_need(locked):
             if "shared.weight" in weights:
                 weights["encoder.embed_tokens.weight"] = weights["shared.weight"]
             needed += sum({id(tensor): tensor.nbytes for tensor in weights.values()}.values())
-            copies = page_locked(weights)
+            copies = pin_tensors(weights)
             assert {key: list(copy.shape) for key, copy in copies.items()} == shapes
     assert 17e9 < needed <= sum(locked) <= 1.001 * needed
 
@@ -61,7 +61,7 @@ def test_the_official_weights_take_little_more_than_they_need(locked):
 def test_parts_of_one_tensor_are_copied_apart(locked):
     table = torch.randn(100, 64)
     before = table.clone()
-    copies = page_locked({"whole": table, "head": table[:10], "turned": table.t()})
+    copies = pin_tensors({"whole": table, "head": table[:10], "turned": table.t()})
     assert torch.equal(copies["whole"], before)
     assert torch.equal(copies["head"], before[:10])
     assert torch.equal(copies["turned"], before.t())
@@ -72,7 +72,7 @@ def test_parts_of_one_tensor_are_copied_apart(locked):
 def test_values_and_layouts_are_kept():
     module = network()
     before = deepcopy(module).state_dict()
-    copies = page_locked(module.state_dict(keep_vars=True))
+    copies = pin_tensors(module.state_dict(keep_vars=True))
     for key, tensor in before.items():
         assert torch.equal(copies[key], tensor)
         assert copies[key].stride() == tensor.stride()
@@ -81,7 +81,7 @@ def test_values_and_layouts_are_kept():
 
 def test_what_two_names_share_is_copied_once(locked):
     table = torch.randn(100, 64)
-    copies = page_locked({"shared": table, "encoder": table})
+    copies = pin_tensors({"shared": table, "encoder": table})
     assert locked == [table.nbytes]
     assert copies["shared"].data_ptr() == copies["encoder"].data_ptr()
 
@@ -131,7 +131,7 @@ class Cudart:
 def test_pages_are_unlocked_when_their_weights_go(monkeypatch):
     cudart = Cudart()
     monkeypatch.setattr(torch.cuda, "cudart", lambda: cudart)
-    copies = page_locked(network().state_dict())
+    copies = pin_tensors(network().state_dict())
     some = copies.pop("1.weight")
     del copies
     gc.collect()
@@ -147,7 +147,7 @@ def test_memory_that_cannot_be_locked_serves_all_the_same(monkeypatch):
     monkeypatch.setattr(weight_swap, "forget_error", lambda: None)
     module = network()
     before = deepcopy(module).state_dict()
-    copies = page_locked(module.state_dict())
+    copies = pin_tensors(module.state_dict())
     assert all(torch.equal(copies[key], tensor) for key, tensor in before.items())
     del copies
     gc.collect()
@@ -173,6 +173,6 @@ def test_an_error_that_was_dealt_with_is_not_told_of_the_next_kernel(monkeypatch
     monkeypatch.setattr(cudart, "cudaHostRegister", register)
     monkeypatch.setattr(torch, "ones", launched)
 
-    page_locked(network().state_dict())
+    pin_tensors(network().state_dict())
 
     launched(device="cuda")

@@ -10,7 +10,7 @@ from torch import nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
 from inference.opensora.networks import convolution, winograd  # noqa: E402
-from inference.opensora.networks.convolution import convolved  # noqa: E402
+from inference.opensora.networks.convolution import convolve  # noqa: E402
 from tests.opensora import opensora_vectors as vectors  # noqa: E402 - needs torch
 
 pytestmark = [
@@ -53,7 +53,7 @@ def test_it_is_the_plain_convolution_but_for_rounding(channels, out_channels, sh
 
     winograd.prepare(conv)
     with torch.inference_mode():
-        found = convolved(conv, x)
+        found = convolve(conv, x)
 
     torch.testing.assert_close(found.double(), expected, rtol=0, atol=1e-4)
     if out_channels >= 16:  # fewer are pixels: nothing convolves them again
@@ -74,10 +74,10 @@ def test_it_is_the_plain_convolution_but_for_rounding(channels, out_channels, sh
 def test_elsewhere_the_plain_convolution_runs(monkeypatch, frames, dtype, gradient, stride):
     conv = convolution_of(16, 16, stride=stride).to(dtype)
     winograd.prepare(conv)
-    monkeypatch.setattr(winograd, "convolved_together", None)  # calling it would fail
+    monkeypatch.setattr(winograd, "convolve_groups", None)  # calling it would fail
 
     with torch.set_grad_enabled(gradient):
-        convolved(conv, drawn(1, 16, frames, 4, 4).to(dtype))
+        convolve(conv, drawn(1, 16, frames, 4, 4).to(dtype))
 
 
 def test_mixed_kernels_are_no_part_of_the_weights():
@@ -94,13 +94,13 @@ def test_nano_decodes_by_onednn_alone_and_mostly_in_fours(monkeypatch):
 
     vae = OpenSoraPipeline.load_nano(vectors.NANO).vae
     in_fours = []
-    together = winograd.convolved_together
+    together = winograd.convolve_groups
 
     def watched(conv, mixed, x):
         in_fours.append(conv)
         return together(conv, mixed, x)
 
-    monkeypatch.setattr(winograd, "convolved_together", watched)
+    monkeypatch.setattr(winograd, "convolve_groups", watched)
     with torch.profiler.profile() as profile, torch.inference_mode():
         vae.decode(drawn(1, 16, 5, 4, 6))
 
@@ -118,6 +118,6 @@ def test_slices_of_a_large_clip_are_convolved_in_fours_too(monkeypatch):
     conv, x = convolution_of(16, 16), drawn(1, 16, 17, 6, 5)
     winograd.prepare(conv)
     with torch.inference_mode():
-        expected = convolved(conv, x)
+        expected = convolve(conv, x)
         monkeypatch.setattr(convolution, "LARGEST", 16 * 8 * 7 * 8)
-        torch.testing.assert_close(convolved(conv, x), expected, rtol=0, atol=1e-4)
+        torch.testing.assert_close(convolve(conv, x), expected, rtol=0, atol=1e-4)

@@ -36,7 +36,7 @@ from inference.engines.built_in import TESTCARD
 from inference.engines.registry import ModelEntry
 
 ENTRY = ModelEntry(
-    capabilities=TESTCARD.named("stub").capabilities, factory=TESTCARD.factory
+    capabilities=TESTCARD.with_name("stub").capabilities, factory=TESTCARD.factory
 )
 """
 

@@ -80,7 +80,7 @@ class Stuck:
         yield
 
 ENTRY = ModelEntry(
-    capabilities=TESTCARD.named("stuck").capabilities, factory=lambda options: Stuck()
+    capabilities=TESTCARD.with_name("stuck").capabilities, factory=lambda options: Stuck()
 )
 """
 

@@ -66,7 +66,7 @@ async def test_two_chats_take_turns_on_one_gpu(tmp_path, discord, slack, acme):
         for number in range(3):
             await bob.command(channel, "/generate", f"slack {number}")
         async with asyncio.timeout(SECONDS):  # they are accepted, and prepared after that
-            while len(app.core.jobs.queued_ids()) < 6:  # noqa: ASYNC110 - the queue tells nobody
+            while len(app.core.jobs.list_queued()) < 6:  # noqa: ASYNC110 - the queue tells nobody
                 await asyncio.sleep(0.01)
         await app.core.jobs.resume()
         jobs = await ended(app, 6)
@@ -118,9 +118,9 @@ async def test_uploads_that_hang_on_discord_hold_up_neither_its_cards_nor_slack(
 
         assert hanging(discord) == most
         async with asyncio.timeout(SECONDS):  # Slack shows the clip before it is written down
-            while not await app.core.store.finished(2 * MANY):  # noqa: ASYNC110 - a row tells nobody
+            while not await app.core.store.list_finished(2 * MANY):  # noqa: ASYNC110 - a row tells nobody
                 await asyncio.sleep(0.01)
-        assert len(await app.core.store.finished(2 * MANY)) == 1
+        assert len(await app.core.store.list_finished(2 * MANY)) == 1
 
 
 def hanging(discord):
@@ -163,7 +163,7 @@ async def ended(app, count):
     """Wait until so many jobs were delivered, and return them."""
     with app.core.events.subscribe() as events:
         while True:
-            jobs = await app.core.store.finished(count)
+            jobs = await app.core.store.list_finished(count)
             if len(jobs) == count:
                 return jobs
             await events.get()

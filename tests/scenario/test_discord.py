@@ -289,7 +289,7 @@ async def test_a_guild_that_sends_the_bot_away_gets_no_more_work_done(place):
     async with place.bot(step_seconds=30.0) as app:
         await place.alice.slash(place.general, "image", prompt=FOX).response()
         place.discord.world.remove_bot(place.guild)
-        await eventually(lambda: not app.core.jobs.queued_ids())
+        await eventually(lambda: not app.core.jobs.list_queued())
 
 
 async def test_a_token_that_discord_does_not_take_is_one_clear_error(place):

@@ -238,7 +238,7 @@ async def test_a_lost_answer_in_a_voice_channel_without_connect_makes_no_second_
         clip = await clip_in(place, stage)
         place.discord.clock.advance(3600)
         await place.done(card)
-        await eventually(lambda: not app.core.jobs.queued_ids())
+        await eventually(lambda: not app.core.jobs.list_queued())
     assert place.discord.witness.pings(place.alice.user) == [clip]
     assert "I cannot see whether the file was posted already" in card.text
 

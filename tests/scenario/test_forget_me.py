@@ -41,7 +41,7 @@ async def test_on_slack_it_comes_as_a_direct_message(house, slack, alice, genera
     await alice.command(general, "/image", "a fox")
     await slack.until(lambda: any(message.files for message in general.messages))
     store = house.core.store
-    job = [*await store.unfinished(), *await store.finished(1)][0]
+    job = [*await store.list_unfinished(), *await store.list_finished(1)][0]
     policy = house.services.policy
     erasure = Erasure(
         tenant=job.tenant,

@@ -22,7 +22,7 @@ from bot.doctor import configuration
 from bot.doctor.findings import Level
 from inference.domain.errors import StoreError
 from inference.engines.weights import OPENSORA
-from inference.opensora.files import kept_in
+from inference.opensora.files import checkpoint_path
 from inference.store.sqlite import diagnosis
 from tests.fakes.discord import LoopbackDiscord
 from tests.scenario.http_client import SECONDS, http_config, serving
@@ -188,7 +188,7 @@ async def test_without_a_worker_nobody_is_served(house, monkeypatch):
 
 
 async def test_a_model_whose_weights_were_deleted_is_a_reason(tmp_path):
-    folders = [kept_in(checkpoint.source, tmp_path) for checkpoint in OPENSORA]
+    folders = [checkpoint_path(checkpoint.source, tmp_path) for checkpoint in OPENSORA]
     for folder in folders:  # as far as names tell, these are complete
         folder.mkdir()
         for name in ("config.json", "model.safetensors", "diffusion_pytorch_model.safetensors"):

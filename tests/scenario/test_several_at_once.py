@@ -97,7 +97,7 @@ async def test_what_is_cancelled_or_deleted_is_said_on_the_card_and_leaves_the_s
     async with place.bot() as app:
         await app.core.jobs.pause()  # or the last one is done before it is cancelled
         card = await place.alice.slash(place.general, "image", prompt=BALL, count=4).response()
-        last = max(await app.core.store.unfinished(), key=lambda job: job.number)
+        last = max(await app.core.store.list_unfinished(), key=lambda job: job.number)
         await place.alice.slash(place.general, "rushes cancel", job=last.id).response()
         await app.core.jobs.resume()
         clips = await clips_of(place, card, 3)
@@ -120,7 +120,7 @@ async def test_two_clips_that_end_at_once_share_one_thread(place):
     async with place.bot() as app:
         await app.core.jobs.pause()  # or their clips come into the thread too
         card = await place.alice.slash(place.general, "generate", prompt=BALL, count=2).response()
-        jobs = await app.core.store.batch((await app.core.store.unfinished())[0].card_of)
+        jobs = await app.core.store.batch((await app.core.store.list_unfinished())[0].card_of)
         await place.discord.until(lambda: "seed" in card.text, SECONDS, "card")
         act = None
         while act is None or act.receipt is None:
@@ -157,5 +157,5 @@ async def test_cancelling_the_card_stops_all_that_are_not_done(place):
             lambda: not [b for b in card.buttons if b.get("label") == "Cancel"], SECONDS, "stop"
         )
         async with asyncio.timeout(SECONDS):  # the one that runs stops a little later
-            while await app.core.store.unfinished():  # noqa: ASYNC110 - a row tells nobody
+            while await app.core.store.list_unfinished():  # noqa: ASYNC110 - a row tells nobody
                 await asyncio.sleep(0.02)

@@ -21,7 +21,7 @@ from commands.text.card import Bar, Card, CardKind
 from inference.domain.output_settings import OutputSettings
 from inference.domain.untrusted_text import POP_ISOLATE, beginning, clean, cut, graphemes
 from inference.domain.watermark import MAXIMUM_TEXT, WatermarkSettings
-from inference.opensora.prompts import shortened
+from inference.opensora.prompts import shorten_text
 from tests.fakes.orders import a_job, a_spec, capabilities
 
 FOXES = Installation(models=(capabilities("fox"),), default_model="fox")
@@ -91,11 +91,14 @@ def test_no_place_cuts_what_belongs_together(whole, lead):
     for short in (
         markdown.cut(text, 256),
         literal(text, 900),
-        shortened(text, 301),
-        OutputSettings(suffix=text).marked(WatermarkSettings(text="R")).text,
+        shorten_text(text, 301),
+        OutputSettings(suffix=text).apply_to_watermark(WatermarkSettings(text="R")).text,
     ):
         assert parts_of(short)[-1] == whole
-    assert len(OutputSettings(suffix=text).marked(WatermarkSettings(text="R")).text) <= MAXIMUM_TEXT
+    assert (
+        len(OutputSettings(suffix=text).apply_to_watermark(WatermarkSettings(text="R")).text)
+        <= MAXIMUM_TEXT
+    )
 
 
 @pytest.mark.parametrize("whole", WHOLE)

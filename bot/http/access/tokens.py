@@ -23,7 +23,7 @@ from commands.policy.settings import OF_ROLES
 from inference.domain.errors import NotFound, StoreError, UserError
 from inference.store.maintenance import DATABASE_NAME
 from inference.store.sqlite.database import Database, open_database
-from inference.store.sqlite.diagnosis import explained
+from inference.store.sqlite.diagnosis import translate_sqlite_errors
 from inference.store.sqlite.migrate import PackageMigrations
 
 TABLES = PackageMigrations(name="http", package="bot.http")
@@ -243,7 +243,10 @@ def open_tokens(data_directory: Path) -> Iterator[TokenTable]:
         StoreError: The disk or the file does not let it be used.
     """
     path = data_directory / DATABASE_NAME
-    with explained(path), contextlib.closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as opened:
+    with (
+        translate_sqlite_errors(path),
+        contextlib.closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as opened,
+    ):
         opened.row_factory = sqlite3.Row
         opened.execute("PRAGMA synchronous = FULL")
         found = opened.execute("SELECT 1 FROM sqlite_schema WHERE name = 'http_tokens'").fetchone()

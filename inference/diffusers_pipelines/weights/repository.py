@@ -20,7 +20,7 @@ from inference.hub.download import (
     discard,
     download,
     is_as_downloaded,
-    recorded_commit,
+    read_commit,
     verify_checksums,
 )
 from inference.opensora.files import ANY_MODEL, CheckpointError, find_folder
@@ -127,7 +127,7 @@ def _check_revision(source: str, folder: Folder, revision: str | None) -> None:
     for part in folder.parts.values():
         files += [part.path / part.config_name, *part.files]
     for file in files:
-        found = recorded_commit(folder.path, file) if file.is_file() else None
+        found = read_commit(folder.path, file) if file.is_file() else None
         if found not in {None, revision}:
             raise CheckpointError(
                 "checkpoint.other_revision",

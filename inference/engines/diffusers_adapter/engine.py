@@ -131,7 +131,7 @@ class DiffusersEngine:
         """Yield the frames of all passes; their sound is collected in `clip`."""
         if inputs.latents is not None:
             kept = clip.begin_with(inputs.latents)
-            yield from clip.taken(self._decoded(kept, spec, monitor))
+            yield from clip.remember_frames(self._decoded(kept, spec, monitor))
             clip.check_begun()
         for number in range(spec.loops):
             yield from clip.skip_repeated(self._pass(clip, spec, inputs, monitor, number))
@@ -184,7 +184,7 @@ class DiffusersEngine:
         entry, preset = self._entry, self._entry.preset
         loras = {
             name: [LoraFile(Path(one.file), one.weight) for one in files]
-            for name, files in entry.table.merged().items()
+            for name, files in entry.table.group_loras().items()
         }
         for name, file in few_loras(entry, use, self._directory).items():
             loras[name].append(LoraFile(file))
@@ -280,7 +280,7 @@ class _Clip:
         if self.frames != self._spec.after_frames:
             raise EngineError("latents.unreadable")
 
-    def taken(self, pieces: Iterator[Piece]) -> Iterator[Piece]:
+    def remember_frames(self, pieces: Iterator[Piece]) -> Iterator[Piece]:
         """Yield pieces, and remember the last frames.
 
         Raises:
@@ -308,7 +308,7 @@ class _Clip:
                 )
             kept, skipped = piece.frames[skipped:], max(0, skipped - len(piece.frames))
             if len(kept):
-                yield from self.taken(iter([replace(piece, frames=kept)]))
+                yield from self.remember_frames(iter([replace(piece, frames=kept)]))
 
     def lead(self) -> tuple[Image.Image, ...]:
         """Return the frames that the next pass begins with; none for the first pass."""

@@ -13,11 +13,11 @@ from inference.diffusers_pipelines.memory import (
     Shape,
     choose_plan,
     device_bytes,
-    footprint_expected,
     footprint_of,
     host_bytes,
     host_memory,
     plans_of,
+    predict_footprint,
 )
 from inference.domain.errors import UserError
 from inference.engines.memory import GIGABYTE, too_large
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     from inference.engines.diffusers_adapter.video_model import VideoModelEntry
 
 
-def expected_footprint(entry: VideoModelEntry, *, on_cpu: bool = False) -> Footprint:
+def find_footprint(entry: VideoModelEntry, *, on_cpu: bool = False) -> Footprint:
     """Return the footprint of the weights on disk, or of those that would be downloaded."""
     if entry.folder is not None:
         return footprint_of(entry.folder, on_cpu=on_cpu)
     assert entry.preset is not None  # noqa: S101 - `entry_of` makes no other
     quantized = {name: file.stat().st_size for name, file in entry.gguf.items()}
-    return footprint_expected(entry.preset, on_cpu=on_cpu, quantized=quantized)
+    return predict_footprint(entry.preset, on_cpu=on_cpu, quantized=quantized)
 
 
 def check_fit(
@@ -52,15 +52,15 @@ def check_fit(
             spec,
             capabilities,
             entry.family,
-            expected_footprint(entry),
+            find_footprint(entry),
             device=device,
             host=host_memory(),
         )
         return
     if device.problem is not None:
         raise UserError(device.problem)
-    if expected_footprint(entry, on_cpu=True).total_bytes > device.memory_bytes:
-        least = least_bytes(spec, capabilities, entry.family, expected_footprint(entry))
+    if find_footprint(entry, on_cpu=True).total_bytes > device.memory_bytes:
+        least = least_bytes(spec, capabilities, entry.family, find_footprint(entry))
         needed = math.ceil(least / GIGABYTE)
         raise UserError("gpu.needed", model=capabilities.title, needed=needed)
 
@@ -94,7 +94,7 @@ def plan_for(
         spec: The render.
         capabilities: The model's capabilities.
         family: The model's family.
-        footprint: `expected_footprint`, or the footprint of loaded weights.
+        footprint: `find_footprint`, or the footprint of loaded weights.
         device: The device with the memory that may be used.
         host: Memory of the machine, in bytes.
 

@@ -21,7 +21,7 @@ from inference.engines.diffusers_adapter.video_model import (
     entry_of,
     verify_path,
 )
-from inference.engines.entry import ModelEntry, imported
+from inference.engines.entry import ModelEntry, import_when_called
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,7 +84,7 @@ def _make_engine(preset: str | None, options: ModelOptions) -> Engine:
         FolderError: `folder.no_torchvision`, `folder.no_library`, or the weights cannot be used.
     """
     try:
-        engine: Engine = imported(_FACTORY)(preset, options)
+        engine: Engine = import_when_called(_FACTORY)(preset, options)
     except (ImportError, RuntimeError) as error:
         found = package_error(error, options.capabilities.title)
         if found is None:

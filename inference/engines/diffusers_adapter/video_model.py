@@ -84,7 +84,7 @@ class DiffusersTable(ModelTable):
     compile: bool = False
     """Whether to compile the transformer's blocks with `torch.compile`."""
 
-    def merged(self) -> dict[str, list[LoraTable]]:
+    def group_loras(self) -> dict[str, list[LoraTable]]:
         """Return the LoRAs of the config by transformer."""
         return dict(zip(DENOISERS, (self.loras, self.loras_low_noise), strict=True))
 
@@ -126,7 +126,7 @@ class VideoModelEntry:
         table = self.table
         loras = {
             name: [{"file": Path(one.file).name, "weight": one.weight} for one in files]
-            for name, files in table.merged().items()
+            for name, files in table.group_loras().items()
             if files
         }
         few = {lora for pair in self.few_pairs().values() for lora in pair}
@@ -244,7 +244,7 @@ def check_presence(entry: VideoModelEntry) -> None:
     for part, file in entry.gguf.items():
         if not file.is_file():
             raise FolderError("gguf.missing", file=str(file), key=GGUF_KEYS[part])
-    for part, loras in entry.table.merged().items():
+    for part, loras in entry.table.group_loras().items():
         for lora in loras:
             if not Path(lora.file).is_file():
                 raise FolderError("lora.missing", file=lora.file, key=LORA_KEYS[part])
@@ -272,7 +272,9 @@ def _check_loras(entry: VideoModelEntry, parts: Container[str]) -> None:
         FolderError: `lora.no_part`, `lora.gguf`, `lora.quantized`.
     """
     files = [
-        (part, Path(one.file).name) for part, each in entry.table.merged().items() for one in each
+        (part, Path(one.file).name)
+        for part, each in entry.table.group_loras().items()
+        for one in each
     ]
     pairs = entry.few_pairs().values()
     files += [(one.transformer, Path(one.file).name) for pair in pairs for one in pair]

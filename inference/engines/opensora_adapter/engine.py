@@ -25,7 +25,7 @@ from inference.engines.opensora_adapter.stages import (
     MemoryRetry,
     ModelVariant,
     RenderStages,
-    speed,
+    read_speed,
     weight_bytes,
 )
 from inference.opensora.controls import Speed
@@ -79,8 +79,8 @@ class OpenSoraEngine:
         if vocabulary is not None:
             spec = replace(
                 spec,
-                prompt=vocabulary.translated(spec.prompt),
-                negative=spec.negative and vocabulary.translated_words(spec.negative),
+                prompt=vocabulary.translate(spec.prompt),
+                negative=spec.negative and vocabulary.translate_words(spec.negative),
             )
         spec, notes = self._at_speed(spec, monitor)
         meter = monitor.meter
@@ -105,12 +105,12 @@ class OpenSoraEngine:
                 if learning:
                     self._learn_preview(latents, frames)
                     learning = False
-                chunk = FrameChunk(frames=scaled(frames, size), notes=notes)
+                chunk = FrameChunk(frames=scale_to_cover(frames, size), notes=notes)
             yield chunk
 
     def _at_speed(self, spec: Spec, monitor: Monitor) -> tuple[Spec, tuple[str, ...]]:
         """Return the spec at a speed that the device supports, with a note if it was changed."""
-        if speed(spec) is not Speed.FAST or self._multiplies_fp8():
+        if read_speed(spec) is not Speed.FAST or self._multiplies_fp8():
             return spec, ()
         _log.info("speed.no_fp8")
         monitor.instead("speed", Speed.BALANCED.value)
@@ -164,7 +164,7 @@ def _check_room(loaded: Loaded) -> None:
         raise memory_in_use(probe(), free)
 
 
-def scaled(frames: npt.NDArray[np.uint8], size: Size) -> npt.NDArray[np.uint8]:
+def scale_to_cover(frames: npt.NDArray[np.uint8], size: Size) -> npt.NDArray[np.uint8]:
     """Scale frames [T, H, W, 3] with Lanczos to cover `size`, and crop the centre."""
     height, width = frames.shape[1:3]
     if (width, height) == (size.width, size.height):

@@ -251,11 +251,11 @@ def _request(spec: Spec, size: PixelSize) -> ClipRequest:
         camera=_caption_word(spec, "camera", Camera.NONE),
         negative=spec.negative,
         loops=spec.loops,
-        speed=speed(spec),
+        speed=read_speed(spec),
     )
 
 
-def speed(spec: Spec) -> Speed:
+def read_speed(spec: Spec) -> Speed:
     """Return the speed setting of a spec."""
     return Speed(str(spec.options.get("speed", Speed.EXACT)))
 

@@ -47,7 +47,7 @@ class Outlooks:
             # Another process rendered it: only its delivery is left.
             found = self._follow(job, job.device, warm=True)
             timings = job.manifest.timings if job.manifest is not None else {}
-            found.rendered(after=timings.get("total", 0.0))
+            found.mark_rendered(after=timings.get("total", 0.0))
         return None if found is None else found.outlook()
 
     async def learn(self, events: EventBus, store: JobQueries) -> None:

@@ -86,7 +86,7 @@ class JobProgress:
         elif self._decoding is None:
             self._decoding = now
 
-    def rendered(self, *, after: float = 0.0) -> None:
+    def mark_rendered(self, *, after: float = 0.0) -> None:
         """Take note that the file is complete: only its delivery is left.
 
         Args:

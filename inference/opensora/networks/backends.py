@@ -96,28 +96,28 @@ def _samples(device: torch.device, config: TransformerConfig) -> dict[str, Tenso
     """Return the output of every function that has a kernel, for fixed small tensors."""
     generator = torch.Generator().manual_seed(0)
 
-    def drawn(*shape: int) -> Tensor:
+    def draw(*shape: int) -> Tensor:
         values = torch.rand(shape, generator=generator) - 0.5
         return values.to(device, torch.bfloat16)
 
     grid, channels = (1, 2, 9, 10), config.hidden_size
     regions = window_by_window(*grid[1:])
-    tokens = Tokens(drawn(*grid, channels), drawn(*grid, channels), drawn(1, 1, 1, 1, channels))
-    shift, scale = drawn(2, 1, 1, 1, 1, channels)
+    tokens = Tokens(draw(*grid, channels), draw(*grid, channels), draw(1, 1, 1, 1, channels))
+    shift, scale = draw(2, 1, 1, 1, 1, channels)
     normed = add_norm_modulate(tokens, shift, scale, regions)
 
     width = config.head_channels
     places = [torch.arange(float(side), device=device) for side in (2, 8, 8)]
     rope = RotaryFrequencies(width).to(device).table(*places)
-    qkv = drawn(len(normed), 3, config.num_heads, width)
-    query, key, _ = norm_rotate(qkv, (drawn(width), drawn(width)), rope, regions)
+    qkv = draw(len(normed), 3, config.num_heads, width)
+    query, key, _ = norm_rotate(qkv, (draw(width), draw(width)), rope, regions)
 
-    parts = [drawn(region.height * region.width * grid[1], channels) for region in regions]
+    parts = [draw(region.height * region.width * grid[1], channels) for region in regions]
     add_gated(tokens, shift, parts, regions)
 
     norm = nn.GroupNorm(32, 96).to(device, torch.bfloat16)
     clip, other = (
-        drawn(1, 96, 3, 9, 10).contiguous(memory_format=torch.channels_last_3d) for _ in range(2)
+        draw(1, 96, 3, 9, 10).contiguous(memory_format=torch.channels_last_3d) for _ in range(2)
     )
     return {
         "add_norm_modulate": normed,

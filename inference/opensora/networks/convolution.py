@@ -23,7 +23,7 @@ _OUTPUTS_AT_ONCE = 16
 _ONEDNN: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
 
 
-def convolved(conv: nn.Conv3d, x: Tensor) -> Tensor:
+def convolve(conv: nn.Conv3d, x: Tensor) -> Tensor:
     """Apply a convolution, in slices over time where x is too large for its kernels.
 
     Args:
@@ -43,7 +43,7 @@ def convolved(conv: nn.Conv3d, x: Tensor) -> Tensor:
     return torch.cat(pieces, 2)
 
 
-def padded_in_time(x: Tensor, past: int) -> Tensor:
+def pad_in_time(x: Tensor, past: int) -> Tensor:
     """Prepend `past` zero frames to a clip."""
     if not past:
         return x
@@ -54,12 +54,12 @@ def padded_in_time(x: Tensor, past: int) -> Tensor:
     return padded
 
 
-def added(x: Tensor, other: Tensor) -> Tensor:
+def add_into(x: Tensor, other: Tensor) -> Tensor:
     """Add two tensors, in place in x where no gradient is needed."""
     return x + other if torch.is_grad_enabled() else x.add_(other)
 
 
-def upsampled(x: Tensor, *, time: int) -> Tensor:
+def upsample(x: Tensor, *, time: int) -> Tensor:
     """Repeat every row and column twice and every frame `time` times."""
     last = x.movedim(1, -1)
     batch, frames, height, width, channels = last.shape
@@ -74,8 +74,8 @@ def _convolved(conv: nn.Conv3d, x: Tensor) -> Tensor:
     if plain or torch.is_grad_enabled():
         out: Tensor = conv(x)
         return out
-    if (mixed := winograd.prepared(conv, x)) is not None:
-        found = winograd.convolved_together(conv, mixed, x)
+    if (mixed := winograd.prepare_kernels(conv, x)) is not None:
+        found = winograd.convolve_groups(conv, mixed, x)
         if rest := found.shape[2] % winograd.TOGETHER:
             found[:, :, -rest:] = _by_onednn(conv, x[:, :, -rest - 2 :])
         return found

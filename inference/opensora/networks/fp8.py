@@ -35,10 +35,10 @@ class FP8Linear(nn.Linear):
             return super().forward(x)
         flat = x.flatten(0, -2)
         out = flat.new_empty(len(flat), self.out_features)
-        multiply = multiplied if x.is_cuda else defined
-        weight, weight_scale = scaled_rows(self.weight)
+        multiply = multiply_rows if x.is_cuda else multiply_rows_reference
+        weight, weight_scale = quantize_rows(self.weight)
         for start in range(0, len(flat), FP8_ROWS):
-            rows, scale = scaled_rows(flat[start : start + FP8_ROWS])
+            rows, scale = quantize_rows(flat[start : start + FP8_ROWS])
             out[start : start + FP8_ROWS] = multiply(rows, scale, weight, weight_scale, out.dtype)
         return torch.unflatten(out.add_(self.bias), 0, x.shape[:-1])
 
@@ -61,14 +61,14 @@ def is_supported(device: torch.device) -> bool:
         return False
     left, right = torch.randn(2, 256, 256, device=device, dtype=torch.bfloat16)
     try:
-        found = multiplied(*scaled_rows(left), *scaled_rows(right), torch.bfloat16)
+        found = multiply_rows(*quantize_rows(left), *quantize_rows(right), torch.bfloat16)
     except (RuntimeError, ValueError):  # torch refuses with either
         return False
     expected = left.float() @ right.float().t()
     return bool((found - expected).norm() < _TOLERANCE * expected.norm())
 
 
-def scaled_rows(x: Tensor) -> tuple[Tensor, Tensor]:
+def quantize_rows(x: Tensor) -> tuple[Tensor, Tensor]:
     """Quantise the rows of x [rows, width] to FP8; returns them and their fp32 scales [rows, 1]."""
     peak = torch.linalg.vector_norm(x, torch.inf, dim=-1, keepdim=True, dtype=torch.float32)
     scale = peak.clamp_min(torch.finfo(torch.float32).tiny * _LARGEST) / _LARGEST
@@ -77,7 +77,7 @@ def scaled_rows(x: Tensor) -> tuple[Tensor, Tensor]:
     return torch.div(x, scale, out=torch.empty_like(x, dtype=_FP8)), scale
 
 
-def multiplied(
+def multiply_rows(
     left: Tensor, left_scale: Tensor, right: Tensor, right_scale: Tensor, dtype: torch.dtype
 ) -> Tensor:
     """Multiply quantised rows on the GPU, [m, width] and [n, width] to [m, n]."""
@@ -91,8 +91,8 @@ def multiplied(
     )
 
 
-def defined(
+def multiply_rows_reference(
     left: Tensor, left_scale: Tensor, right: Tensor, right_scale: Tensor, dtype: torch.dtype
 ) -> Tensor:
-    """Reference implementation of `multiplied`."""
+    """Reference implementation of `multiply_rows`."""
     return ((left.float() * left_scale) @ (right.float() * right_scale).t()).to(dtype)

@@ -35,7 +35,9 @@ Norm = nn.GroupNorm | Measured
 def norm_activate_pad(x: Tensor, norm: Norm, past: int = 0, *, activate: bool = True) -> Tensor:
     """Normalise a clip, apply SiLU, and prepend `past` zero frames."""
     if (kernels := switch.kernels(x)) is not None:
-        found: Tensor = kernels.scaled(x, *_measured(norm, x), past=past, activate=activate)
+        found: Tensor = kernels.scale_and_shift(
+            x, *_measured(norm, x), past=past, activate=activate
+        )
         return found
     normed = norm(x)
     if torch.is_grad_enabled():
@@ -54,7 +56,7 @@ def norm_activate_pad(x: Tensor, norm: Norm, past: int = 0, *, activate: bool = 
 def norm_skip(x: Tensor, norm: Norm, skip: Tensor) -> Tensor:
     """Return `silu(norm(x) + skip) + skip`."""
     if (kernels := switch.kernels(x)) is not None:
-        found: Tensor = kernels.scaled(x, *_measured(norm, x), activate=True, skip=skip)
+        found: Tensor = kernels.scale_and_shift(x, *_measured(norm, x), activate=True, skip=skip)
         return found
     normed = norm(x)
     if torch.is_grad_enabled():
@@ -75,7 +77,7 @@ def with_past(x: Tensor, past: int) -> tuple[Tensor, Tensor]:
     return padded, padded[:, :, past:]
 
 
-def measured(norm: nn.GroupNorm, x: Tensor, frames: int | None = None) -> Measured:
+def measure_statistics(norm: nn.GroupNorm, x: Tensor, frames: int | None = None) -> Measured:
     """Compute the statistics of a clip for a norm, in fp32.
 
     In two passes, means and then deviations from them: one pass would lose precision by
@@ -87,7 +89,7 @@ def measured(norm: nn.GroupNorm, x: Tensor, frames: int | None = None) -> Measur
         frames: Number of frames converted to fp32 at a time; None is all.
     """
     if (kernels := switch.kernels(x)) is not None:
-        return joined(norm, *kernels.statistics(x))
+        return merge_statistics(norm, *kernels.statistics(x))
     parts = [
         x[:, :, start:stop].reshape(len(x), norm.num_groups, -1)
         for start, stop in spans(x.shape[2], frames or x.shape[2])
@@ -98,7 +100,9 @@ def measured(norm: nn.GroupNorm, x: Tensor, frames: int | None = None) -> Measur
     return _scale(norm, mean, torch.stack(away).sum(0) / count)
 
 
-def joined(norm: nn.GroupNorm, counts: Tensor, means: Tensor, spreads: Tensor) -> Measured:
+def merge_statistics(
+    norm: nn.GroupNorm, counts: Tensor, means: Tensor, spreads: Tensor
+) -> Measured:
     """Merge the statistics of parts of a clip, as returned by `kernels.statistics`."""
     means, spreads = (torch.unflatten(part, -1, (norm.num_groups, -1)) for part in (means, spreads))
     rows = counts[:, None, None].expand_as(means)
@@ -115,4 +119,4 @@ def _scale(norm: nn.GroupNorm, mean: Tensor, variance: Tensor) -> Measured:
 
 
 def _measured(norm: Norm, x: Tensor) -> Measured:
-    return norm if isinstance(norm, Measured) else measured(norm, x)
+    return norm if isinstance(norm, Measured) else measure_statistics(norm, x)

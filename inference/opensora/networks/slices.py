@@ -21,7 +21,7 @@ Prepare = Callable[[Tensor, int], Tensor]
 """Transforms each frame of a slice, and prepends the given number of zero frames."""
 
 
-def sliced_causal(
+def convolve_causal_slices(
     x: Tensor, frames: int, kernel: int, convolve: Convolve, prepare: Prepare | None = None
 ) -> Tensor:
     """Apply a convolution that is causal in time, `frames` output frames at a time.

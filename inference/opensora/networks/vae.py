@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from inference.opensora.config import CoderConfig, VaeConfig
 from inference.opensora.geometry import CHUNK_FRAMES, CHUNK_LATENTS, latent_frames
-from inference.opensora.networks.convolution import convolved
+from inference.opensora.networks.convolution import convolve
 from inference.opensora.networks.normalisation import norm_activate_pad
-from inference.opensora.networks.slices import sliced_causal
+from inference.opensora.networks.slices import convolve_causal_slices
 from inference.opensora.networks.vae_blocks import (
     CausalAttention,
     CausalConv3d,
@@ -125,13 +125,13 @@ class Decoder(InSlices):
         kernel = self.conv_out.kernel_size[0]
         if self.frames is None:
             seen = norm_activate_pad(x, self.norm_out)[:, :, _SURPLUS_FRAMES - (kernel - 1) :]
-            return convolved(self.conv_out, seen)
+            return convolve(self.conv_out, seen)
         prepare = in_slices(self.norm_out, x, self.frames)
-        found = sliced_causal(x, self.frames, kernel, self._convolve, prepare)
+        found = convolve_causal_slices(x, self.frames, kernel, self._convolve, prepare)
         return found[:, :, _SURPLUS_FRAMES:]
 
     def _convolve(self, piece: Tensor) -> Tensor:
-        return convolved(self.conv_out, piece)
+        return convolve(self.conv_out, piece)
 
 
 class Posterior(NamedTuple):

@@ -10,9 +10,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from inference.opensora.networks.convolution import added, convolved, padded_in_time, upsampled
-from inference.opensora.networks.normalisation import measured, norm_activate_pad, norm_skip
-from inference.opensora.networks.slices import Prepare, causal_attention, sliced_causal, spans
+from inference.opensora.networks.convolution import add_into, convolve, pad_in_time, upsample
+from inference.opensora.networks.normalisation import (
+    measure_statistics,
+    norm_activate_pad,
+    norm_skip,
+)
+from inference.opensora.networks.slices import (
+    Prepare,
+    causal_attention,
+    convolve_causal_slices,
+    spans,
+)
 
 _GROUPS = 32
 _NORM_EPSILON = 1e-6
@@ -50,18 +59,18 @@ class CausalConv3d(InSlices):
         kernel = self.conv.kernel_size[0]
         if self.frames is not None and self.conv.stride[0] == 1:
             prepare = None if norm is None else in_slices(norm, x, self.frames)
-            return sliced_causal(x, self.frames, kernel, self._convolve, prepare)
+            return convolve_causal_slices(x, self.frames, kernel, self._convolve, prepare)
         if norm is None:
-            return self._convolve(padded_in_time(x, kernel - 1))
+            return self._convolve(pad_in_time(x, kernel - 1))
         return self._convolve(norm_activate_pad(x, norm, kernel - 1))
 
     def _convolve(self, piece: Tensor) -> Tensor:
-        return convolved(self.conv, piece)
+        return convolve(self.conv, piece)
 
 
 def in_slices(norm: nn.GroupNorm, x: Tensor, frames: int) -> Prepare:
     """Return a function that normalises (by statistics of all of x), activates and pads slices."""
-    whole = measured(norm, x, frames)
+    whole = measure_statistics(norm, x, frames)
     return lambda part, past: norm_activate_pad(part, whole, past)
 
 
@@ -81,7 +90,7 @@ class ResnetBlock(InSlices):
     def forward(self, x: Tensor) -> Tensor:
         """Map [B, channels, T, H, W] to [B, out_channels, T, H, W]."""
         hidden = self.conv2(self.conv1(x, self.norm1), self.norm2)
-        return added(hidden, x if self.nin_shortcut is None else self.nin_shortcut(x))
+        return add_into(hidden, x if self.nin_shortcut is None else self.nin_shortcut(x))
 
 
 class CausalAttention(nn.Module):
@@ -113,7 +122,7 @@ class CausalAttention(nn.Module):
             found = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
         else:
             found = causal_attention(query, key, value, self.rows)
-        return added(self.proj_out(found.squeeze(1).transpose(1, 2).reshape(x.shape)), x)
+        return add_into(self.proj_out(found.squeeze(1).transpose(1, 2).reshape(x.shape)), x)
 
 
 class MiddleBlock(nn.Module):
@@ -167,10 +176,10 @@ class SpaceUpsample(InSlices):
         """Keep the channels and T."""
         if self.frames is None:
             return self._upsample(x)
-        return sliced_causal(x, self.frames, 1, self._upsample)
+        return convolve_causal_slices(x, self.frames, 1, self._upsample)
 
     def _upsample(self, x: Tensor) -> Tensor:
-        return _frame_by_frame(self.conv, upsampled(x, time=1))
+        return _frame_by_frame(self.conv, upsample(x, time=1))
 
 
 class SpaceTimeUpsample(nn.Module):
@@ -182,7 +191,7 @@ class SpaceTimeUpsample(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Keep the channels."""
-        out: Tensor = self.conv3d(upsampled(x, time=2))
+        out: Tensor = self.conv3d(upsample(x, time=2))
         return out
 
 
@@ -199,7 +208,7 @@ class _Refinement(InSlices):
         hidden: Tensor = self.conv2(self.conv1(x), self.norm1)
         if self.frames is None:
             return norm_skip(hidden, self.norm2, x)
-        norm = measured(self.norm2, hidden, self.frames)
+        norm = measure_statistics(self.norm2, hidden, self.frames)
         for start, stop in spans(x.shape[2], self.frames):
             part = x[:, :, start:stop]
             hidden[:, :, start:stop] = norm_skip(hidden[:, :, start:stop], norm, part)

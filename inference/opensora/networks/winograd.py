@@ -62,10 +62,10 @@ def prepare(network: nn.Module) -> None:
     """Transform the kernels of a network once; its weights must be fp32, on the CPU and frozen."""
     for conv in network.modules():
         if isinstance(conv, nn.Conv3d) and _pays(conv):
-            conv.register_buffer("mixed", mixed_kernels(conv.weight), persistent=False)
+            conv.register_buffer("mixed", mix_kernels(conv.weight), persistent=False)
 
 
-def prepared(conv: nn.Conv3d, x: Tensor) -> Tensor | None:
+def prepare_kernels(conv: nn.Conv3d, x: Tensor) -> Tensor | None:
     """Return a convolution's transformed kernels, or None without them or for a short clip."""
     if x.shape[2] < TOGETHER + _SEEN - 1:
         return None
@@ -73,18 +73,18 @@ def prepared(conv: nn.Conv3d, x: Tensor) -> Tensor | None:
     return mixed
 
 
-def mixed_kernels(weight: Tensor) -> Tensor:
+def mix_kernels(weight: Tensor) -> Tensor:
     """Transform a kernel [O, I, 3, H, W] to [6, O, I, H, W], each channels-last."""
     mixed = torch.einsum("mk,oikhw->mohwi", _KERNELS.to(weight.device), weight.double())
     return mixed.to(weight.dtype).contiguous().movedim(-1, 2)
 
 
-def convolved_together(conv: nn.Conv3d, mixed: Tensor, x: Tensor) -> Tensor:
+def convolve_groups(conv: nn.Conv3d, mixed: Tensor, x: Tensor) -> Tensor:
     """Compute the output frames in groups of four; the caller computes the remainder.
 
     Args:
         conv: Convolution with stride 1 and no padding in time.
-        mixed: Its transformed kernels, from `mixed_kernels`.
+        mixed: Its transformed kernels, from `mix_kernels`.
         x: Input [B, C, T, H, W], padded in time, channels-last.
 
     Returns:

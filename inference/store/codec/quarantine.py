@@ -18,7 +18,7 @@ from inference.clock import Clock
 from inference.domain.errors import StoreError
 from inference.domain.job import Job
 from inference.store.announcement import announce
-from inference.store.codec.rows import DamagedRow, job_from_row, repair, row_from_job, shown_key
+from inference.store.codec.rows import DamagedRow, job_from_row, redact_key, repair, row_from_job
 from inference.store.sqlite.database import Database
 from inference.store.sqlite.undecodable import UndecodableText
 
@@ -164,7 +164,7 @@ async def keep(  # noqa: PLR0917 - each of another type or plainly named
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         (
             source,
-            shown_key(key),
+            redact_key(key),
             reason,
             now,
             _text(row["tenant"]) if "tenant" in columns else None,
@@ -173,7 +173,7 @@ async def keep(  # noqa: PLR0917 - each of another type or plainly named
             json.dumps({name: _plain(row[name]) for name in columns}),
         ),
     )
-    _log.error("store.row_quarantined", table=source, id=shown_key(key), column=reason)
+    _log.error("store.row_quarantined", table=source, id=redact_key(key), column=reason)
 
 
 def raw(value: Any) -> Any:

@@ -38,7 +38,7 @@ class DamagedRow(ValueError):
     """A row of `jobs` that cannot be decoded because of one column."""
 
     def __init__(self, key: object, column: str) -> None:
-        super().__init__(f"jobs {shown_key(key)} {column}")
+        super().__init__(f"jobs {redact_key(key)} {column}")
         self.column = column
 
 
@@ -48,7 +48,7 @@ def is_safe_id(value: object) -> bool:
     return is_text and _SAFE_ID.fullmatch(str(value)) is not None
 
 
-def shown_key(key: object) -> str:
+def redact_key(key: object) -> str:
     """Return a row's key for the log, or `?` if it could be text of a person."""
     text = str(key)
     if isinstance(key, str) and not isinstance(key, UndecodableText):

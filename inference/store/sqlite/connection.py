@@ -10,7 +10,7 @@ from pathlib import Path
 import aiosqlite
 
 from inference.domain.errors import StoreError
-from inference.store.sqlite.diagnosis import explained
+from inference.store.sqlite.diagnosis import translate_sqlite_errors
 from inference.store.sqlite.identity import make_private
 from inference.store.sqlite.schema import schema_of
 from inference.store.sqlite.undecodable import decode_text
@@ -29,7 +29,7 @@ _PRAGMAS = (
 
 def prepare(path: Path) -> None:
     """Check that the file is ours before anything is written to it, and make it private."""
-    with explained(path, opening=True):
+    with translate_sqlite_errors(path, opening=True):
         make_private(path)
         address = f"{path.absolute().as_uri()}?mode=rw"
         with contextlib.closing(sqlite3.connect(address, uri=True)) as connection:
@@ -46,7 +46,7 @@ async def connect(path: Path, *, make: bool) -> aiosqlite.Connection:
     Raises:
         StoreError: It cannot be opened.
     """
-    with explained(path):
+    with translate_sqlite_errors(path):
         # Opened outside aiosqlite, whose thread would outlive the loop after a failure.
         opened = await asyncio.to_thread(_open, path, make=make)
         connection = await aiosqlite.Connection(lambda: opened, iter_chunk_size=64)

@@ -23,7 +23,12 @@ from inference import crash_points
 from inference.bug_report import log_bug
 from inference.domain.errors import StoreError
 from inference.store.sqlite.connection import close, connect, is_broken, prepare
-from inference.store.sqlite.diagnosis import explain, explained, is_full, leaves_unsound
+from inference.store.sqlite.diagnosis import (
+    explain,
+    is_full,
+    leaves_unsound,
+    translate_sqlite_errors,
+)
 from inference.store.sqlite.migrate import (
     PackageMigrations,
     copy_before,
@@ -350,7 +355,7 @@ async def open_database(path: Path, *packages: PackageMigrations) -> AsyncIterat
     """
     await asyncio.to_thread(prepare, path)
     async with contextlib.AsyncExitStack() as stack:
-        with explained(path, opening=True):
+        with translate_sqlite_errors(path, opening=True):
             writer = await connect(path, make=True)
             stack.push_async_callback(close, writer)
             await migrate(writer, path)

@@ -115,7 +115,7 @@ def leaves_unsound(error: BaseException) -> bool:
 
 
 @contextlib.contextmanager
-def explained(path: Path, *, opening: bool = False) -> Iterator[None]:
+def translate_sqlite_errors(path: Path, *, opening: bool = False) -> Iterator[None]:
     """Translate errors of SQLite and the disk inside the block into `StoreError`.
 
     Args:

@@ -34,7 +34,7 @@ def missing(connection: sqlite3.Connection, version: int) -> list[str]:
     """Return the tables, and the columns as `table.column`, that a database of ours lacks."""
     there = _columns(connection)
     lacks = []
-    for table, columns in sorted(expected(version).items()):
+    for table, columns in sorted(columns_of(version).items()):
         if table not in there:
             lacks.append(table)
         else:
@@ -43,7 +43,7 @@ def missing(connection: sqlite3.Connection, version: int) -> list[str]:
 
 
 @functools.cache
-def expected(version: int) -> dict[str, frozenset[str]]:
+def columns_of(version: int) -> dict[str, frozenset[str]]:
     """Return the columns of every table in a schema version."""
     with contextlib.closing(sqlite3.connect(":memory:")) as connection:
         for number, sql in migrations():

@@ -334,7 +334,7 @@ def _without_weights(networks: Networks, ledger: Ledger) -> Iterator[None]:
         model.load_state_dict(state, assign=True)
         model.requires_grad_(requires_grad=False).eval()
 
-    def page_locked(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def pin_tensors(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {name: ledger.pin(tensor.detach()) for name, tensor in weights.items()}
 
     stand_ins: list[tuple[object, str, object]] = [
@@ -342,7 +342,7 @@ def _without_weights(networks: Networks, ledger: Ledger) -> Iterator[None]:
         (checkpoint, "fill", fill),
         (checkpoint, "_tokenizer", lambda _folder: _Words(networks.text.vocab_size)),
         (models, "folder_of", lambda *_: Path()),
-        (weight_swap, "page_locked", page_locked),
+        (weight_swap, "pin_tensors", pin_tensors),
     ]
     with ExitStack() as stack:
         for owner, name, stand_in in stand_ins:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bot.doctor import storage
 from bot.doctor.findings import Level
 from inference.engines.weights import OPENSORA
-from inference.opensora.files import kept_in
+from inference.opensora.files import checkpoint_path
 from tests.scenario.doctor.findings import config, only
 
 
@@ -18,7 +18,7 @@ def test_weights_that_are_not_there(tmp_path):
 
 def test_weights_without_checksums_are_not_said_to_match_them(tmp_path):
     for checkpoint in OPENSORA:
-        folder = kept_in(checkpoint.source, tmp_path)
+        folder = checkpoint_path(checkpoint.source, tmp_path)
         folder.mkdir()
         (folder / "config.json").write_text("{}")
         for name in ("model.safetensors", "diffusion_pytorch_model.safetensors"):
@@ -31,7 +31,7 @@ def test_weights_without_checksums_are_not_said_to_match_them(tmp_path):
 
 def test_weights_that_are_damaged(tmp_path):
     for checkpoint in OPENSORA:
-        folder = kept_in(checkpoint.source, tmp_path)
+        folder = checkpoint_path(checkpoint.source, tmp_path)
         hub = folder / ".cache" / "huggingface" / "download"
         hub.mkdir(parents=True)
         (folder / "config.json").write_text("{}")

@@ -63,7 +63,7 @@ class Board:
         return None
 
 
-@pytest.mark.parametrize("name", ["due_by_pool", "next_by_pool"])
+@pytest.mark.parametrize("name", ["list_due_by_pool", "next_by_pool"])
 @pytest.mark.parametrize("error", [LookupError("a prompt"), StoreError("store.busy", path="")])
 async def test_delivery_survives_what_the_outbox_raises(bench, monkeypatch, name, error):
     async with bench.open() as core:
@@ -97,7 +97,7 @@ async def test_delivery_survives_what_the_outbox_raises(bench, monkeypatch, name
 
 async def test_delivery_survives_a_write_that_fails_unexpectedly(bench, monkeypatch):
     async with bench.open() as core:
-        board, real, bad = Board(), core.outbox.sent, []
+        board, real, bad = Board(), core.outbox.mark_sent, []
 
         async def sent(act, receipt):
             if act.job_id == bad[0]:
@@ -107,7 +107,7 @@ async def test_delivery_survives_a_write_that_fails_unexpectedly(bench, monkeypa
         async def retry(act, *, at):
             raise LookupError
 
-        monkeypatch.setattr(core.outbox, "sent", sent)
+        monkeypatch.setattr(core.outbox, "mark_sent", sent)
         monkeypatch.setattr(core.outbox, "retry", retry)
         delivery = Delivery(
             outbox=core.outbox,

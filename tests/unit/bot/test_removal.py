@@ -112,7 +112,7 @@ async def test_a_removal_that_is_refused_for_good_is_given_up(
     board.trouble = [DeliveryError("delivery.thread_gone", transient=False)]
     await core.jobs.remove(job.id, tenant=job.tenant)
     async with asyncio.timeout(180):
-        while await core.outbox.due(["test"], busy=[], limit=1):  # noqa: ASYNC110 - it tells nobody
+        while await core.outbox.list_due(["test"], busy=[], limit=1):  # noqa: ASYNC110 - it tells nobody
             await asyncio.sleep(0.01)
     assert f"{job.id}:clip" in board.shown
     assert board.trouble == []

@@ -16,7 +16,7 @@ from inference.domain.spec import Resolution
 from inference.domain.verdict import Verdict
 from inference.engines.diffusers_adapter import memory_check
 from inference.engines.weights import OPENSORA
-from inference.opensora.files import kept_in
+from inference.opensora.files import checkpoint_path
 from inference.store.jobs import JobStore
 from inference.store.maintenance import DATABASE_NAME
 from inference.store.outbox import OutboxStore
@@ -32,7 +32,7 @@ from tests.unit.store.test_jobs import CHARGE, MANIFEST
 def weights(tmp_path):
     """A directory with files of the right names."""
     for checkpoint in OPENSORA:
-        folder = kept_in(checkpoint.source, tmp_path)
+        folder = checkpoint_path(checkpoint.source, tmp_path)
         folder.mkdir()
         (folder / "config.json").write_text("{}", encoding="utf-8")
         (folder / "model.safetensors").write_bytes(b"")
@@ -58,7 +58,7 @@ def test_a_model_without_weights_is_refused_at_start(tmp_path, monkeypatch):
 def test_weights_that_have_gone_are_noticed_at_submit(weights):
     installation = factories.make_installation(config(weights))
     installation.check(SPEC)
-    (kept_in(OPENSORA[2].source, weights) / "model.safetensors").unlink()
+    (checkpoint_path(OPENSORA[2].source, weights) / "model.safetensors").unlink()
     assert refused(installation.check, SPEC) == "model.no_weights"
 
 
@@ -131,7 +131,7 @@ async def test_times_that_were_measured_here_are_told_as_such(weights, tmp_path,
         await store.claim(job, CHARGE)
         await store.finish(job, manifest, CHARGE, GPU.name)
         await store.deliver(job, Verdict())
-        await outbox.sent(await outbox.get(job, ActKind.CLIP), {})
+        await outbox.mark_sent(await outbox.get(job, ActKind.CLIP), {})
     told = told_of(weights, GPU, data_dir=tmp_path)
     assert "about 20 min, measured here" in told["wan"][1]
     other = told_of(weights, replace(GPU, name="other"), data_dir=tmp_path)

@@ -52,11 +52,11 @@ def test_defaults_are_checked():
 def test_a_stored_spec_gets_the_options_that_its_model_has_now():
     model = MODELS.capabilities("nano")
     old = a_spec(model="nano")
-    assert model.completed(old).options == {**old.options, "speed": "exact"}
-    assert model.completed(model.completed(old)) == model.completed(old)
+    assert model.fill_options(old).options == {**old.options, "speed": "exact"}
+    assert model.fill_options(model.fill_options(old)) == model.fill_options(old)
     lost = a_spec(model="nano").as_dict()
     lost["options"] = {"camera": "pan left", "gone": 3}
-    spec = model.completed(type(old).from_dict(lost))
+    spec = model.fill_options(type(old).from_dict(lost))
     assert spec.options == {
         "motion": "fair",
         "aesthetic": "excellent",

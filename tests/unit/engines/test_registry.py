@@ -58,7 +58,7 @@ def third_party(tmp_path):
     (tmp_path / "extra.py").write_text(
         "from inference.engines.built_in import TESTCARD\n"
         "from inference.engines.registry import ModelEntry\n"
-        "ENTRY = ModelEntry(capabilities=TESTCARD.named('extra').capabilities,\n"
+        "ENTRY = ModelEntry(capabilities=TESTCARD.with_name('extra').capabilities,\n"
         "                   factory=lambda options: ('engine', dict(options.values)))\n"
         "WRONG = 42\n"
     )

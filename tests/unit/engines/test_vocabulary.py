@@ -82,7 +82,7 @@ def test_what_nano_does_not_know_is_named_once_each(prompt, unknown):
     ],
 )
 def test_korean_words_become_the_caption_of_what_they_say(prompt, caption):
-    assert NANO_WORDS.translated(prompt) == caption
+    assert NANO_WORDS.translate(prompt) == caption
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_korean_words_become_the_caption_of_what_they_say(prompt, caption):
     ],
 )
 def test_korean_words_of_what_is_unwanted_are_all_translated(unwanted, captions):
-    assert NANO_WORDS.translated_words(unwanted) == captions
+    assert NANO_WORDS.translate_words(unwanted) == captions
 
 
 def test_the_assistant_is_told_every_word_that_the_file_names():
@@ -117,8 +117,8 @@ def test_other_words_beside_the_weights_give_other_advice(tmp_path):
 
 @given(st.text())
 def test_any_text_is_taken(text):
-    assert NANO_WORDS.unknown(NANO_WORDS.translated(text)) is not None
-    assert NANO_WORDS.translated_words(text) or not text
+    assert NANO_WORDS.unknown(NANO_WORDS.translate(text)) is not None
+    assert NANO_WORDS.translate_words(text) or not text
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([1, 49]))

@@ -38,9 +38,9 @@ async def test_each_has_the_next_seed_and_the_first_has_the_card(bench, core):
     assert jobs[0].id == first.id
     for job in jobs:
         await bench.reached(job.id, JobState.QUEUED)
-    due = await core.outbox.due(["test"], busy=[], limit=10)
+    due = await core.outbox.list_due(["test"], busy=[], limit=10)
     assert [(act.job_id, act.kind) for act in due] == [(first.id, ActKind.CARD)]
-    assert sorted(core.jobs.queued_ids()) == sorted(job.id for job in jobs)
+    assert sorted(core.jobs.list_queued()) == sorted(job.id for job in jobs)
 
 
 async def test_the_same_key_makes_them_once_however_often_it_comes(core):
@@ -48,7 +48,7 @@ async def test_the_same_key_makes_them_once_however_often_it_comes(core):
     orders = [core.jobs.submit(an_order(key="click", count=3)) for _ in range(5)]
 
     assert len({job.id for job in await asyncio.gather(*orders)}) == 1
-    assert len(await core.store.unfinished()) == 3
+    assert len(await core.store.list_unfinished()) == 3
 
 
 async def test_a_crash_loses_none_and_doubles_none(bench, core):
@@ -61,7 +61,7 @@ async def test_a_crash_loses_none_and_doubles_none(bench, core):
 
         assert again.id == first.id
         assert [job.id for job in await recovered.jobs.together(again)] == made
-        assert {job.id for job in await recovered.store.unfinished()} == set(made)
+        assert {job.id for job in await recovered.store.list_unfinished()} == set(made)
 
 
 @pytest.mark.parametrize("places", [1, 3])
@@ -73,7 +73,7 @@ async def test_what_does_not_fit_whole_is_not_taken_and_says_how_many_would(benc
             await core.jobs.submit(an_order(count=4))
 
         assert refusal.value.params == {"fits": places, "wanted": 4}
-        assert await core.store.unfinished() == []
+        assert await core.store.list_unfinished() == []
         await core.jobs.submit(an_order(count=places))
 
 
@@ -83,7 +83,7 @@ async def test_the_quota_counts_each(core):
         await core.jobs.submit(an_order(count=4, quota=quota))
 
     assert refusal.value.params == {"fits": 2, "wanted": 4}
-    assert await core.store.unfinished() == []
+    assert await core.store.list_unfinished() == []
 
 
 async def test_the_cooldown_is_between_orders_not_within_one(bench):
@@ -102,16 +102,16 @@ async def test_clips_wait_for_the_card_of_the_first_and_bring_it_up_to_date(benc
         bench.clock.advance(JOB_SECONDS)
         bench.executor.finish()
         await bench.reached(job.id, JobState.DELIVERING)
-    [card] = await core.outbox.due(["test"], busy=[], limit=10)
+    [card] = await core.outbox.list_due(["test"], busy=[], limit=10)
     assert card.job_id == first.id
 
-    await core.outbox.sent(card, {"message": 1})
-    clips = await core.outbox.due(["test"], busy=[], limit=10)
+    await core.outbox.mark_sent(card, {"message": 1})
+    clips = await core.outbox.list_due(["test"], busy=[], limit=10)
     assert [(act.job_id, act.kind) for act in clips] == [
         (job.id, ActKind.CLIP) for job in (first, second)
     ]
-    await core.outbox.sent(clips[1], {"message": 2})
-    acts = await core.outbox.due(["test"], busy=[], limit=10)
+    await core.outbox.mark_sent(clips[1], {"message": 2})
+    acts = await core.outbox.list_due(["test"], busy=[], limit=10)
     assert {(act.job_id, act.kind) for act in acts} == {
         (first.id, ActKind.CARD),
         (first.id, ActKind.CLIP),
@@ -126,8 +126,8 @@ async def test_all_are_withdrawn_together(bench, core):
 
     await core.jobs.withdraw("click")
 
-    assert await core.store.unfinished() == []
-    assert core.jobs.queued_ids() == []
+    assert await core.store.list_unfinished() == []
+    assert core.jobs.list_queued() == []
 
 
 async def test_a_person_with_several_under_way_is_forgotten_whole(bench, core):
@@ -137,7 +137,7 @@ async def test_a_person_with_several_under_way_is_forgotten_whole(bench, core):
     assert await core.jobs.forget(tenant=first.tenant, requester_id=first.requester.id) == 3
 
     assert await core.jobs.together(first) == []
-    assert await core.outbox.due(["test"], busy=[], limit=10) == []
+    assert await core.outbox.list_due(["test"], busy=[], limit=10) == []
 
 
 async def test_a_card_that_outlives_its_first_job_is_the_members_own(bench, core):
@@ -149,7 +149,7 @@ async def test_a_card_that_outlives_its_first_job_is_the_members_own(bench, core
 
     await core.jobs.cancel(second.id, tenant=second.tenant)
 
-    [card] = await core.outbox.due(["test"], busy=[], limit=10)
+    [card] = await core.outbox.list_due(["test"], busy=[], limit=10)
     assert card.job_id == second.id
 
 
@@ -214,13 +214,13 @@ async def test_they_are_queued_in_their_order_however_long_one_is_prepared(bench
         await core.jobs.pause()
         first = await core.jobs.submit(an_order(count=4, image=Attached("http://a/b.png")))
         other = await bench.queued()
-        assert core.jobs.queued_ids() == [other.id]
+        assert core.jobs.list_queued() == [other.id]
         bench.images.slow.set()
         made = [job.id for job in await core.jobs.together(first)]
         for job in made:
             await bench.reached(job, JobState.QUEUED)
 
-        assert core.jobs.queued_ids() == [other.id, *made]
+        assert core.jobs.list_queued() == [other.id, *made]
 
 
 async def test_they_are_queued_in_their_order_after_a_crash(bench, core):
@@ -229,9 +229,9 @@ async def test_they_are_queued_in_their_order_after_a_crash(bench, core):
     made = [job.id for job in await core.jobs.together(first)]
 
     async with bench.crashed().open() as recovered:
-        while len(recovered.jobs.queued_ids()) < len(made):  # noqa: ASYNC110 - they come by and by
+        while len(recovered.jobs.list_queued()) < len(made):  # noqa: ASYNC110 - they come by and by
             await asyncio.sleep(0)
-        assert recovered.jobs.queued_ids() == made
+        assert recovered.jobs.list_queued() == made
 
 
 async def test_what_is_refused_for_the_same_reason_is_told_once(bench):
@@ -240,10 +240,10 @@ async def test_what_is_refused_for_the_same_reason_is_told_once(bench):
         first = await core.jobs.submit(an_order(count=3))
         for job in await core.jobs.together(first):
             await bench.reached(job.id, JobState.REFUSED)
-        [card] = await core.outbox.due(["test"], busy=[], limit=10)
-        await core.outbox.sent(card, {"message": 1})
+        [card] = await core.outbox.list_due(["test"], busy=[], limit=10)
+        await core.outbox.mark_sent(card, {"message": 1})
 
-        [notice] = await core.outbox.due(["test"], busy=[], limit=10)
+        [notice] = await core.outbox.list_due(["test"], busy=[], limit=10)
 
         assert (notice.kind, notice.job_id) == (ActKind.NOTICE, first.id)
 
@@ -265,10 +265,10 @@ async def test_the_sheet_of_stills_is_wanted_once_the_last_has_ended(bench, core
             await core.jobs.cancel(job, tenant=first.tenant)
             await bench.reached(job, JobState.CANCELLED)
     seen = []
-    while acts := await core.outbox.due(["test"], busy=[], limit=10):
+    while acts := await core.outbox.list_due(["test"], busy=[], limit=10):
         for act in acts:
             seen.append((act.job_id, act.kind))
-            await core.outbox.sent(act, {"message": len(seen)})
+            await core.outbox.mark_sent(act, {"message": len(seen)})
 
     assert seen.count((first.id, ActKind.SHEET)) == 1
     assert [job for job, kind in seen if kind is ActKind.CLIP] == made[
@@ -287,10 +287,10 @@ async def test_a_sheet_is_replaced_when_one_of_its_stills_is_deleted(bench, core
 
     async def sent():
         seen = set()
-        while acts := await core.outbox.due(["test"], busy=[], limit=10):
+        while acts := await core.outbox.list_due(["test"], busy=[], limit=10):
             for act in acts:
                 seen.add((act.job_id, act.kind))
-                await core.outbox.sent(act, {"message": act.key})
+                await core.outbox.mark_sent(act, {"message": act.key})
         return seen
 
     assert (first.id, ActKind.SHEET) in await sent()
@@ -317,10 +317,10 @@ async def test_one_still_or_several_clips_have_no_sheet(bench, core):
                 bench.executor.finish()
                 await bench.reached(job.id, JobState.DELIVERING)
         seen = []
-        while acts := await core.outbox.due(["test"], busy=[], limit=10):
+        while acts := await core.outbox.list_due(["test"], busy=[], limit=10):
             for act in acts:
                 seen.append(act.kind)
-                await core.outbox.sent(act, {"message": 1})
+                await core.outbox.mark_sent(act, {"message": 1})
         assert ActKind.SHEET not in seen
 
 
@@ -354,5 +354,5 @@ async def test_each_of_several_counts_as_one_asked_for_alone(
             with pytest.raises(UserError) as refusal:
                 await core.jobs.submit(order)
             assert refusal.value.params.get("fits", 0) == max(room, 0)
-        waiting = await core.store.unfinished()
+        waiting = await core.store.list_unfinished()
         assert {who: sum(job.requester.id == who for job in waiting) for who in taken} == taken

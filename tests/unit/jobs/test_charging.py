@@ -91,6 +91,6 @@ async def test_what_was_learned_survives_a_restart(bench):
             bench.clock.advance(60)
             bench.executor.finish(load=20.0)
             await bench.reached(job.id, JobState.DELIVERING)
-            await core.outbox.sent(await core.outbox.get(job.id, ActKind.CLIP), {"message": 1})
+            await core.outbox.mark_sent(await core.outbox.get(job.id, ActKind.CLIP), {"message": 1})
     async with bench.open():
         assert (await bench.submit()).cost == pytest.approx(40, rel=0.1)

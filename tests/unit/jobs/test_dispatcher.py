@@ -32,7 +32,7 @@ async def test_a_job_goes_from_the_line_over_the_gpu_to_the_outbox(bench, core):
 
     bench.executor.finish()
     delivering = await bench.reached(job.id, JobState.DELIVERING)
-    assert core.artifacts.finished(delivering).is_file()
+    assert core.artifacts.find_finished(delivering).is_file()
     assert await core.outbox.get(job.id, ActKind.CLIP)
 
 
@@ -42,7 +42,7 @@ async def test_guilds_and_people_are_served_in_fair_order(bench, core):
     for name in ["A1", "A2", "B1", "C1", "C2", "A3"]:
         job = await bench.queued(f"guild:{name[0]}")
         names[job.id] = name
-    expected = [names[job_id] for job_id in core.jobs.queued_ids()]
+    expected = [names[job_id] for job_id in core.jobs.list_queued()]
 
     await core.jobs.resume()
     for _ in names:
@@ -89,10 +89,10 @@ async def test_a_forecast_made_during_a_claim_is_not_kept(bench, core):
     async with bench.writer_held() as queued:
         core.dispatcher.paused = False
         await queued(1)
-        core.jobs.queued_ids()
+        core.jobs.list_queued()
     await bench.executor.started()
 
-    assert core.jobs.queued_ids() == [other.id, second.id]
+    assert core.jobs.list_queued() == [other.id, second.id]
 
 
 # -- when the worker fails -------------------------------------------------------------------
@@ -267,7 +267,7 @@ async def test_the_job_on_the_gpu_goes_back_in_line_when_the_process_stops(bench
         waiting = await bench.now(job)
 
         assert (waiting.state, waiting.attempt, waiting.losses) == (JobState.QUEUED, 1, 0)
-        assert core.jobs.queued_ids() == [job.id]
+        assert core.jobs.list_queued() == [job.id]
         assert await share(core) == 0
 
 

@@ -82,7 +82,7 @@ async def finished(bench, core):
     bench.executor.finish()
     await bench.reached(job.id, JobState.DELIVERING)
     for kind in (ActKind.CARD, ActKind.CLIP):
-        await core.outbox.sent(await core.outbox.get(job.id, kind), {"id": 1})
+        await core.outbox.mark_sent(await core.outbox.get(job.id, kind), {"id": 1})
     return await bench.reached(job.id, JobState.DONE)
 
 

@@ -93,7 +93,7 @@ class JobLife(RuleBasedStateMachine):
     async def resting(self):
         core = self.bench.core
         await self.bench.clock.asleep(TICK_SECONDS)  # the expiry has nothing to do
-        jobs = await core.store.unfinished()
+        jobs = await core.store.list_unfinished()
         states = [job.state for job in jobs]
         may_start = JobState.QUEUED in states and not core.jobs.paused
         return (
@@ -102,7 +102,7 @@ class JobLife(RuleBasedStateMachine):
             and set(states) <= AT_REST
             and len(self.rendering) == states.count(JobState.RUNNING)
             and not (may_start and len(self.rendering) < self.SLOTS)
-            and states.count(JobState.QUEUED) == len(core.jobs.queued_ids())
+            and states.count(JobState.QUEUED) == len(core.jobs.list_queued())
         )
 
     def play(self, action):
@@ -181,8 +181,8 @@ class JobLife(RuleBasedStateMachine):
 
     async def deliver(self):
         outbox = self.bench.core.outbox
-        for act in await outbox.due(["test"], busy=[], limit=1):
-            await outbox.sent(act, {"message": act.key})
+        for act in await outbox.list_due(["test"], busy=[], limit=1):
+            await outbox.mark_sent(act, {"message": act.key})
 
     @rule()
     def the_process_is_restarted(self):
@@ -266,7 +266,7 @@ class JobLife(RuleBasedStateMachine):
         with self.database() as database:
             states = dict(database.execute("SELECT id, state FROM jobs"))
         queued = [job_id for job_id, state in states.items() if state == "queued"]
-        assert sorted(self.bench.core.jobs.queued_ids()) == sorted(queued)
+        assert sorted(self.bench.core.jobs.list_queued()) == sorted(queued)
         assert list(states.values()).count("running") <= self.SLOTS
 
     @invariant()
@@ -297,7 +297,7 @@ class JobLife(RuleBasedStateMachine):
                 slot.finish()
             await self.deliver()
         await self.rest()
-        assert await core.store.unfinished() == []
+        assert await core.store.list_unfinished() == []
         assert await next_at(core.outbox) is None
 
 

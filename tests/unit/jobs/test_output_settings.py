@@ -22,12 +22,19 @@ HIDDEN = OutputSettings(prompt_in_recipe=False)
     ],
 )
 def test_a_job_wears_the_mark_of_its_guild(presentation, text, corner):
-    marked = presentation.marked(WatermarkSettings())
+    marked = presentation.apply_to_watermark(WatermarkSettings())
     assert (marked.text, marked.corner) == (text, corner)
 
 
 def test_a_long_word_and_a_suffix_still_make_a_legal_mark():
-    assert len(OutputSettings(suffix="s" * 20).marked(WatermarkSettings(text="w" * 40)).text) == 40
+    assert (
+        len(
+            OutputSettings(suffix="s" * 20)
+            .apply_to_watermark(WatermarkSettings(text="w" * 40))
+            .text
+        )
+        == 40
+    )
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ async def test_a_job_of_words_alone_goes_straight_in_line(bench, core):
 
     assert job.spec.image is None
     assert bench.images.fetched == []
-    assert core.jobs.queued_ids() == [job.id]
+    assert core.jobs.list_queued() == [job.id]
 
 
 async def test_a_reference_image_is_fetched_cleaned_and_named(bench, core):
@@ -82,7 +82,7 @@ async def test_a_job_cancelled_while_its_image_is_on_the_way_never_stands_in_lin
     await bench.queued()
 
     assert (await bench.now(job)).state is JobState.CANCELLED
-    assert job.id not in core.jobs.queued_ids()
+    assert job.id not in core.jobs.list_queued()
 
 
 async def fetching(images, count):
@@ -195,7 +195,7 @@ async def test_jobs_of_one_person_keep_their_order(bench, core):
     for job in jobs:
         await bench.reached(job.id, JobState.QUEUED)
 
-    assert core.jobs.queued_ids() == [job.id for job in jobs]
+    assert core.jobs.list_queued() == [job.id for job in jobs]
 
 
 async def test_a_disk_that_is_full_for_a_while_stops_neither_preparing_nor_the_process(

@@ -211,12 +211,12 @@ def reviewed(**spec):
 
 async def test_a_refined_prompt_waits_for_a_word_and_goes_in_line_with_it(bench, core, assistant):
     job = await prepared(bench, reviewed(), JobState.REVIEW)
-    assert core.jobs.queued_ids() == []
+    assert core.jobs.list_queued() == []
 
     agreed = await core.jobs.agree(job.id, tenant=job.tenant, own_words=False)
 
     assert (agreed.state, agreed.spec.prompt) == (JobState.QUEUED, "Refined 1: a fox")
-    assert core.jobs.queued_ids() == [job.id]
+    assert core.jobs.list_queued() == [job.id]
     assert await core.jobs.agree(job.id, tenant=job.tenant, own_words=True) is None
 
 
@@ -258,7 +258,7 @@ async def test_a_review_survives_a_restart(bench, core, assistant):
     after = bench.crashed()
     async with after.open() as second:
         await second.jobs.agree(job.id, tenant=job.tenant, own_words=False)
-        assert second.jobs.queued_ids() == [job.id]
+        assert second.jobs.list_queued() == [job.id]
 
 
 async def test_a_review_whose_model_is_gone_stays_one(bench, core, assistant):

@@ -61,7 +61,7 @@ def test_ten_seconds_are_let_in_only_where_they_still_fit(usage, quota, code):
 )
 def test_what_is_left_is_exactly_what_is_let_in(usage, requester, tenant, cost):
     quota = Quota(requester_seconds=requester, tenant_seconds=tenant, **DAY)
-    left = usage.left(quota)
+    left = usage.remaining(quota)
     assert left is None or left >= 0
     try:
         admit_cost(usage, quota, cost, now=NOW)

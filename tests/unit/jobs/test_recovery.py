@@ -67,7 +67,7 @@ async def test_a_job_that_was_to_be_cancelled_is_not_begun_again(bench, core):
     async with after.open() as recovered:
         assert (await after.now(job)).state is JobState.CANCELLED
         assert await recovered.outbox.get(job.id, ActKind.CLIP) is None
-        assert recovered.jobs.queued_ids() == []
+        assert recovered.jobs.list_queued() == []
 
 
 @pytest.mark.parametrize("intact", [True, False])
@@ -108,7 +108,7 @@ async def test_a_card_that_was_never_posted_is_still_due(bench, core):
 
     after = bench.crashed()
     async with after.open() as recovered:
-        [card] = await recovered.outbox.due(["test"], busy=[], limit=9)
+        [card] = await recovered.outbox.list_due(["test"], busy=[], limit=9)
         assert (card.job_id, card.kind) == (job.id, ActKind.CARD)
 
 
@@ -122,7 +122,7 @@ async def test_a_job_that_never_gets_through_is_not_tried_for_ever(bench):
     async with bench.open() as core:
         failed = await bench.reached(job.id, JobState.FAILED)
         assert failed.failure.code == "worker.gave_up"
-        assert core.jobs.queued_ids() == []
+        assert core.jobs.list_queued() == []
 
 
 def without_foxes(name):
@@ -141,7 +141,7 @@ async def test_waiting_jobs_of_a_model_that_was_taken_away_fail_and_the_others_g
         failed = await after.now(gone)
         assert (failed.state, failed.failure.code) == (JobState.FAILED, "model.unknown")
         assert await recovered.outbox.get(gone.id, ActKind.NOTICE)
-        assert recovered.jobs.queued_ids() == [other.id]
+        assert recovered.jobs.list_queued() == [other.id]
 
 
 async def test_past_jobs_of_a_model_that_was_taken_away_do_not_stop_the_start(bench, core):
@@ -150,7 +150,7 @@ async def test_past_jobs_of_a_model_that_was_taken_away_do_not_stop_the_start(be
     bench.clock.advance(5)
     bench.executor.finish()
     await bench.reached(job.id, JobState.DELIVERING)
-    await core.outbox.sent(await core.outbox.get(job.id, ActKind.CLIP), {"message": 1})
+    await core.outbox.mark_sent(await core.outbox.get(job.id, ActKind.CLIP), {"message": 1})
 
     after = bench.crashed()
     after.capabilities = without_foxes
@@ -178,11 +178,11 @@ def test_a_restart_changes_neither_the_order_nor_whose_turn_it_is(steps):
             for step in steps:
                 if step != "serve":
                     await bench.queued(*step)
-                elif core.jobs.queued_ids():
+                elif core.jobs.list_queued():
                     await serve_one(bench)
-            order, after = core.jobs.queued_ids(), bench.crashed()
+            order, after = core.jobs.list_queued(), bench.crashed()
         async with after.open() as recovered:
-            assert recovered.jobs.queued_ids() == order
+            assert recovered.jobs.list_queued() == order
 
     with tempfile.TemporaryDirectory() as directory:
         asyncio.run(story(Path(directory)))

@@ -26,7 +26,7 @@ async def test_who_edits_a_waiting_job_is_the_last_of_their_own(bench, core, pau
     revised = await bench.reached(first.id, JobState.QUEUED)
 
     assert revised.spec.prompt == "an owl"
-    assert core.jobs.queued_ids() == [second.id, first.id]
+    assert core.jobs.list_queued() == [second.id, first.id]
     assert (await core.outbox.get(first.id, ActKind.CARD)).wanted > 2
 
 
@@ -58,7 +58,7 @@ async def test_an_edit_must_fit_into_the_quota_without_counting_the_job_twice(be
     with pytest.raises(UserError, match=r"quota\.requester"):
         await core.jobs.revise(job.id, **change, quota=none)
     assert (await bench.now(job)).spec.seed == 7
-    assert core.jobs.queued_ids() == [job.id]
+    assert core.jobs.list_queued() == [job.id]
 
     assert await core.jobs.revise(job.id, **change, quota=tight)
 
@@ -77,8 +77,8 @@ async def delivered(bench):
     bench.executor.finish()
     await bench.reached(job.id, JobState.DELIVERING)
     outbox = bench.core.outbox
-    await outbox.sent(await outbox.get(job.id, ActKind.CARD), {"message": 1})
-    await outbox.sent(await outbox.get(job.id, ActKind.CLIP), {"message": 2})
+    await outbox.mark_sent(await outbox.get(job.id, ActKind.CARD), {"message": 1})
+    await outbox.mark_sent(await outbox.get(job.id, ActKind.CLIP), {"message": 2})
     return await bench.now(job)
 
 
@@ -91,7 +91,7 @@ async def test_a_file_is_taken_back_once_with_all_that_came_in(bench, core):
     assert core.jobs.files(job) is None
     assert job.id not in core.artifacts.job_ids()
     assert (await bench.now(job)).removed_at == bench.clock.now()
-    assert [act.kind for act in await core.outbox.due(["test"], busy=[], limit=9)] == [
+    assert [act.kind for act in await core.outbox.list_due(["test"], busy=[], limit=9)] == [
         ActKind.CARD,
         ActKind.REMOVAL,
     ]

@@ -21,7 +21,7 @@ async def deliver(bench, job):
     bench.executor.finish()
     await bench.reached(job.id, JobState.DELIVERING)
     outbox = bench.core.outbox
-    await outbox.sent(await outbox.get(job.id, ActKind.CLIP), {"message": 1})
+    await outbox.mark_sent(await outbox.get(job.id, ActKind.CLIP), {"message": 1})
 
 
 # -- asking ----------------------------------------------------------------------------------
@@ -79,7 +79,7 @@ async def test_fifty_at_once_get_exactly_as_many_places_as_there_are(
 
         codes = Counter(getattr(answer, "code", "accepted") for answer in answers)
         assert codes == {"accepted": places, code: 50 - places}
-        assert len(await core.store.unfinished()) == places
+        assert len(await core.store.list_unfinished()) == places
 
 
 async def test_the_running_job_takes_no_place_in_line(bench):
@@ -120,7 +120,7 @@ async def test_an_unknown_model_is_refused_and_nothing_is_stored(bench, core):
     with pytest.raises(UserError, match=r"model\.unknown"):
         await core.jobs.submit(an_order(model="yak"))
 
-    assert await core.store.unfinished() == []
+    assert await core.store.list_unfinished() == []
 
 
 async def test_a_full_disk_accepts_nothing_and_says_so(bench, core):
@@ -130,7 +130,7 @@ async def test_a_full_disk_accepts_nothing_and_says_so(bench, core):
         await core.jobs.submit(an_order(prompt="x" * 100_000))
 
     await bench.disk(full=False)
-    assert await core.store.unfinished() == []
+    assert await core.store.list_unfinished() == []
     await bench.queued()
 
 
@@ -154,7 +154,7 @@ async def test_a_waiting_job_is_out_of_line_at_once(bench, core):
 
     assert await bench.cancel(job) is CancelOutcome.CANCELLED
 
-    assert core.jobs.queued_ids() == [other.id]
+    assert core.jobs.list_queued() == [other.id]
     assert (await bench.now(job)).state is JobState.CANCELLED
     assert bench.executor.asked_to_cancel == []
 
@@ -260,7 +260,7 @@ async def test_a_job_that_goes_back_in_line_under_a_cancel_is_cancelled_there(be
 
     assert await cancelling is CancelOutcome.CANCELLED
     assert (await bench.now(job)).state is JobState.CANCELLED
-    assert core.jobs.queued_ids() == []
+    assert core.jobs.list_queued() == []
 
 
 async def test_what_is_done_cannot_be_cancelled(bench, core):

@@ -324,7 +324,7 @@ async def test_a_stop_and_a_start_keep_the_order_of_what_was_running(bench, seco
         await bench.reached(jobs[2].id, JobState.QUEUED)
         await core.store.switch("paused", on=True)
     async with bench.open() as core:
-        assert core.jobs.queued_ids() == [job.id for job in jobs]
+        assert core.jobs.list_queued() == [job.id for job in jobs]
         assert await share(core) == 0
 
 

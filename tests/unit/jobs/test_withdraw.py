@@ -13,7 +13,7 @@ from tests.fakes.orders import JOB_SECONDS, an_order
 
 
 async def due(core):
-    return await core.outbox.due(["test"], busy=[], limit=10)
+    return await core.outbox.list_due(["test"], busy=[], limit=10)
 
 
 async def test_a_waiting_job_is_as_if_it_had_never_been_asked_for(bench, core):
@@ -27,7 +27,7 @@ async def test_a_waiting_job_is_as_if_it_had_never_been_asked_for(bench, core):
 
     assert withdrawn.id == job.id
     assert await core.store.get(job.id) is None
-    assert core.jobs.queued_ids() == [other.id]
+    assert core.jobs.list_queued() == [other.id]
     assert [act.job_id for act in await due(core)] == [other.id]
     again = await core.jobs.submit(an_order(key="click-1"))
     assert again.id != job.id
@@ -72,7 +72,7 @@ async def test_what_was_delivered_or_never_accepted_stays_as_it_is(bench, core):
     bench.clock.advance(JOB_SECONDS)
     bench.executor.finish()
     await bench.reached(job.id, JobState.DELIVERING)
-    await core.outbox.sent(await core.outbox.get(job.id, ActKind.CLIP), {"message": 1})
+    await core.outbox.mark_sent(await core.outbox.get(job.id, ActKind.CLIP), {"message": 1})
 
     assert await core.jobs.withdraw("click-1") is None
     assert await core.jobs.withdraw("click-9") is None

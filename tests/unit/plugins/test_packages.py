@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from inference.plugins.package import installed_packages
+from inference.plugins.package import find_installed_packages
 from tests.fakes import packages
 
 
 def versions():
-    return {package.name: package.version for package in installed_packages()}
+    return {package.name: package.version for package in find_installed_packages()}
 
 
 def test_a_distribution_for_other_programs_is_none_of_ours(tmp_path, monkeypatch):

@@ -36,7 +36,7 @@ def test_nothing_found_is_allowed_and_so_is_what_was_stored_before_anybody_looke
 
 def test_the_stricter_of_two_verdicts_counts_with_the_weightiest_reason_first():
     for one, other in itertools.product(Outcome, repeat=2):
-        verdict = Verdict.of([Reason.GORE], one).joined(Verdict.of([Reason.SEXUAL], other))
+        verdict = Verdict.of([Reason.GORE], one).merge(Verdict.of([Reason.SEXUAL], other))
         assert list(Outcome).index(verdict.outcome) == max(map(list(Outcome).index, (one, other)))
         assert verdict.reasons == (Reason.SEXUAL, Reason.GORE)
 

@@ -30,16 +30,16 @@ def write(path):
 
 def test_a_finished_file_is_that_of_the_newest_attempt(artifacts, job):
     write(artifacts.attempt_directory(replace(job, attempt=1)) / "clip.mp4")
-    assert artifacts.finished(job) is None
+    assert artifacts.find_finished(job) is None
 
     write(artifacts.attempt_directory(job) / "clip.mp4")
-    assert artifacts.finished(job) == artifacts.attempt_directory(job) / "clip.mp4"
+    assert artifacts.find_finished(job) == artifacts.attempt_directory(job) / "clip.mp4"
 
 
 def test_a_job_without_a_manifest_has_no_finished_file(artifacts, job):
     write(artifacts.attempt_directory(job) / "clip.mp4")
 
-    assert artifacts.finished(replace(job, manifest=None)) is None
+    assert artifacts.find_finished(replace(job, manifest=None)) is None
 
 
 def test_the_reference_image_lies_with_what_came_in(artifacts, job):

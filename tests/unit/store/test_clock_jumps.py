@@ -46,9 +46,9 @@ async def test_a_retry_comes_after_its_pause_however_the_clock_is_set(
 
     clock.jump(seconds)
 
-    assert await outbox.due(["test"], busy=[], limit=9) == []
+    assert await outbox.list_due(["test"], busy=[], limit=9) == []
     clock.advance(30)
-    assert len(await outbox.due(["test"], busy=[], limit=9)) == 1
+    assert len(await outbox.list_due(["test"], busy=[], limit=9)) == 1
 
 
 @pytest.mark.parametrize("seconds", [-400 * DAY, 400 * DAY])
@@ -57,7 +57,7 @@ async def test_what_is_new_is_due_at_once_whatever_the_clock_says(store, outbox,
     job = await accepted(store, created_at=clock.now())
     clock.jump(-seconds)
 
-    assert [act.job_id for act in await outbox.due(["test"], busy=[], limit=9)] == [job.id]
+    assert [act.job_id for act in await outbox.list_due(["test"], busy=[], limit=9)] == [job.id]
     assert await next_at(outbox) <= outbox.now()
 
 
@@ -66,7 +66,7 @@ async def test_acts_keep_their_order_when_the_clock_is_set_back(store, outbox, c
     clock.jump(-DAY)
     second = await accepted(store)
 
-    due = await outbox.due(["test"], busy=[], limit=9)
+    due = await outbox.list_due(["test"], busy=[], limit=9)
     assert [act.job_id for act in due] == [first.id, second.id]
 
 
@@ -95,7 +95,7 @@ async def test_no_sequence_of_jumps_holds_an_act_longer_than_the_longest_wait(
                 case "pass":
                     clock.advance(amount)
                 case "retry":
-                    for act in await outbox.due(["test"], busy=[], limit=1):
+                    for act in await outbox.list_due(["test"], busy=[], limit=1):
                         await outbox.retry(act, at=outbox.now() + amount)
                 case "submit":
                     await accepted(store, created_at=clock.now())
@@ -107,7 +107,7 @@ async def test_no_sequence_of_jumps_holds_an_act_longer_than_the_longest_wait(
 
         clock.advance(LONGEST_WAIT_SECONDS)
 
-        assert len(await outbox.due(["test"], busy=[], limit=99)) == jobs
+        assert len(await outbox.list_due(["test"], busy=[], limit=99)) == jobs
 
 
 async def test_what_was_charged_while_the_clock_was_ahead_does_not_count_today(

@@ -99,7 +99,7 @@ async def live(directory):
         bench.executor.finish()
         await bench.reached(done.id, JobState.DELIVERING)
         for kind in (ActKind.CARD, ActKind.CLIP):
-            await core.outbox.sent(await core.outbox.get(done.id, kind), {"id": 1})
+            await core.outbox.mark_sent(await core.outbox.get(done.id, kind), {"id": 1})
         await bench.reached(done.id, JobState.DONE)
         running = await bench.submit(requester="bob")
         await bench.executor.started()
@@ -134,13 +134,13 @@ async def deliver(core):
     """Deliver until nothing is left but what has no way out any more."""
     with core.events.subscribe() as events:
         while True:
-            acts = await core.outbox.due(["test"], busy=[], limit=100)
+            acts = await core.outbox.list_due(["test"], busy=[], limit=100)
             for act in acts:
-                await core.outbox.sent(act, {"id": 1})
+                await core.outbox.mark_sent(act, {"id": 1})
             if acts:
                 continue
             # What is still to be delivered then waits for a platform or a time that junk invented.
-            if {job.state for job in await core.store.unfinished()} <= {JobState.DELIVERING}:
+            if {job.state for job in await core.store.list_unfinished()} <= {JobState.DELIVERING}:
                 return
             await asyncio.wait_for(events.get(), HANG_SECONDS)
 

@@ -158,7 +158,7 @@ async def test_the_line_is_read_from_the_index_of_what_has_not_ended(crowded, mo
         return await read(sql, parameters)
 
     monkeypatch.setattr(crowded.database, "read", listen)
-    await crowded.store.unfinished(tenant="guild:a")
+    await crowded.store.list_unfinished(tenant="guild:a")
     [(sql, parameters)] = asked
     plan = [row["detail"] for row in await read(f"EXPLAIN QUERY PLAN {sql}", parameters)]
     assert plan[0].endswith("USING INDEX jobs_unfinished")

@@ -301,10 +301,10 @@ async def test_unfinished_jobs_are_those_that_something_still_happens_to(store):
     jobs = [await a_stored_job(store, state) for state in STATES]
     foreign = await a_stored_job(store, tenant="guild:b")
 
-    unfinished = {job.id for job in await store.unfinished()}
+    unfinished = {job.id for job in await store.list_unfinished()}
 
     assert unfinished == {job.id for job in jobs if not job.ended} | {foreign.id}
-    assert [job.id for job in await store.unfinished(tenant="guild:b")] == [foreign.id]
+    assert [job.id for job in await store.list_unfinished(tenant="guild:b")] == [foreign.id]
 
 
 async def test_the_newest_finished_jobs_come_oldest_first(store, outbox, clock):
@@ -312,9 +312,9 @@ async def test_the_newest_finished_jobs_come_oldest_first(store, outbox, clock):
     for _ in range(4):
         job = await a_stored_job(store, JobState.DELIVERING)
         clock.advance(1)
-        done.append(await outbox.sent(await outbox.get(job.id, ActKind.CLIP), {}))
+        done.append(await outbox.mark_sent(await outbox.get(job.id, ActKind.CLIP), {}))
 
-    assert [job.id for job in await store.finished(3)] == [job.id for job in done[1:]]
+    assert [job.id for job in await store.list_finished(3)] == [job.id for job in done[1:]]
 
 
 async def test_it_is_known_when_everybody_in_line_was_last_on_the_gpu(store, clock):
@@ -325,18 +325,18 @@ async def test_it_is_known_when_everybody_in_line_was_last_on_the_gpu(store, clo
     await a_stored_job(store, JobState.QUEUED, requester="bob")
     await a_stored_job(store, JobState.FAILED, requester="cy")
 
-    assert await store.last_served() == {("guild:a", "ada"): clock.now()}
+    assert await store.read_last_served() == {("guild:a", "ada"): clock.now()}
 
 
 async def test_switches_are_off_until_somebody_switches_them_on(store):
-    assert not await store.switched("paused")
+    assert not await store.is_switched_on("paused")
 
     await store.switch("paused", on=True)
-    assert await store.switched("paused")
-    assert not await store.switched("draining")
+    assert await store.is_switched_on("paused")
+    assert not await store.is_switched_on("draining")
 
     await store.switch("paused", on=False)
-    assert not await store.switched("paused")
+    assert not await store.is_switched_on("paused")
 
 
 async def test_a_forgotten_person_is_gone_at_once(store, outbox):
@@ -369,11 +369,11 @@ async def test_files_of_jobs_long_over_or_refused_may_go(store, clock):
 @pytest.mark.parametrize(
     ("look", "index"),
     [
-        (lambda store: store.unfinished(), "jobs_unfinished"),
-        (lambda store: store.unfinished(tenant="guild:a"), "jobs_unfinished"),
+        (lambda store: store.list_unfinished(), "jobs_unfinished"),
+        (lambda store: store.list_unfinished(tenant="guild:a"), "jobs_unfinished"),
         (lambda store: store.recent("guild:a", "ada", 5), "jobs_by_requester"),
-        (lambda store: store.finished(5), "jobs_finished"),
-        (lambda store: store.last_served(), "jobs_by_requester"),
+        (lambda store: store.list_finished(5), "jobs_finished"),
+        (lambda store: store.read_last_served(), "jobs_by_requester"),
     ],
 )
 async def test_no_look_reads_the_whole_history(store, database, look, index):

@@ -69,7 +69,7 @@ class Books:
         await self.store.deliver(job.id, Verdict())
 
     async def post(self, job):
-        return await self.outbox.sent(await self.outbox.get(job.id, ActKind.CLIP), {})
+        return await self.outbox.mark_sent(await self.outbox.get(job.id, ActKind.CLIP), {})
 
     async def usage(self, person="ada", tenant="guild:a", since=QUOTA.since):
         return await self.ledger.usage(tenant, person, since)

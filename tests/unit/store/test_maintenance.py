@@ -11,7 +11,7 @@ import pytest
 
 from inference.domain.errors import StoreError
 from inference.store.backups import rotate
-from inference.store.maintenance import DATABASE_NAME, backup, check, opened
+from inference.store.maintenance import DATABASE_NAME, backup, check, open_read_only
 from inference.store.sqlite.migrate import migrations
 
 
@@ -107,7 +107,7 @@ def test_a_damaged_page_is_not_saved_as_if_it_were_a_backup(data, tmp_path):
 
 
 def reads_it(data):
-    with opened(data / DATABASE_NAME) as connection:
+    with open_read_only(data / DATABASE_NAME) as connection:
         connection.execute("SELECT count(*) FROM jobs").fetchall()
 
 

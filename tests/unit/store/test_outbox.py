@@ -38,7 +38,7 @@ async def delivering(store):
 
 async def due(outbox, *, platforms=("test",), busy=(), limit=99):
     """Return what is due as (job, kind), and check that `next_at` says the same."""
-    acts = await outbox.due(platforms, busy=busy, limit=limit)
+    acts = await outbox.list_due(platforms, busy=busy, limit=limit)
     at = await next_at(outbox, platforms, busy)
     assert bool(acts) == (at is not None and at <= outbox._clock.now())
     return [(act.job_id, act.kind) for act in acts]
@@ -47,7 +47,7 @@ async def due(outbox, *, platforms=("test",), busy=(), limit=99):
 async def test_an_act_says_everything_its_delivery_needs(store, outbox, clock):
     job = await accepted(store)
 
-    [act] = await outbox.due(["test"], busy=[], limit=9)
+    [act] = await outbox.list_due(["test"], busy=[], limit=9)
 
     assert (act.key, act.job_id, act.kind) == (f"{job.id}:card", job.id, ActKind.CARD)
     assert (act.platform, act.route, act.created_at) == ("test", Route.CHANNEL, clock.now())
@@ -60,7 +60,7 @@ async def test_a_clip_waits_for_its_card_and_for_no_other(store, outbox):
     job, other = await delivering(store), await delivering(store)
     assert await due(outbox) == [(job.id, ActKind.CARD), (other.id, ActKind.CARD)]
 
-    await outbox.sent(await outbox.get(other.id, ActKind.CARD), RECEIPT)
+    await outbox.mark_sent(await outbox.get(other.id, ActKind.CARD), RECEIPT)
 
     assert await due(outbox) == [(job.id, ActKind.CARD), (other.id, ActKind.CLIP)]
 
@@ -76,7 +76,7 @@ async def test_a_clip_does_not_wait_for_a_card_that_was_deleted(store, outbox):
 async def test_a_clip_does_not_wait_for_later_changes_of_its_card(store, outbox):
     job = await delivering(store)
     card = await outbox.get(job.id, ActKind.CARD)
-    await outbox.sent(replace(card, wanted=1), RECEIPT)
+    await outbox.mark_sent(replace(card, wanted=1), RECEIPT)
 
     assert await due(outbox) == [(job.id, ActKind.CARD), (job.id, ActKind.CLIP)]
 
@@ -86,14 +86,14 @@ async def test_a_notice_waits_for_its_card_too(store, outbox):
     await store.fail(job.id, Failure(code="internal"))
     assert await due(outbox) == [(job.id, ActKind.CARD)]
 
-    await outbox.sent(await outbox.get(job.id, ActKind.CARD), RECEIPT)
+    await outbox.mark_sent(await outbox.get(job.id, ActKind.CARD), RECEIPT)
 
     assert await due(outbox) == [(job.id, ActKind.NOTICE)]
 
 
 async def test_cards_come_before_everything_else_and_the_oldest_first(store, outbox, clock):
     old = await delivering(store)
-    await outbox.sent(await outbox.get(old.id, ActKind.CARD), RECEIPT)
+    await outbox.mark_sent(await outbox.get(old.id, ActKind.CARD), RECEIPT)
     clock.advance(1)
     new, newer = await accepted(store), None
     clock.advance(1)
@@ -120,7 +120,7 @@ async def test_only_the_platforms_that_are_there_and_the_jobs_not_yet_under_way(
 
 async def test_five_changes_while_the_platform_is_away_are_one_edit(store, outbox):
     job = await accepted(store)
-    await outbox.sent(await outbox.get(job.id, ActKind.CARD), RECEIPT)
+    await outbox.mark_sent(await outbox.get(job.id, ActKind.CARD), RECEIPT)
     assert await due(outbox) == []
 
     await store.begin_preparing(job.id)
@@ -129,9 +129,9 @@ async def test_five_changes_while_the_platform_is_away_are_one_edit(store, outbo
     await store.request_cancel(job.id)
     await store.cancel(job.id, running=True)
 
-    [act] = await outbox.due(["test"], busy=[], limit=9)
+    [act] = await outbox.list_due(["test"], busy=[], limit=9)
     assert (act.wanted, act.shown, act.receipt) == (6, 1, RECEIPT)
-    await outbox.sent(act, RECEIPT)
+    await outbox.mark_sent(act, RECEIPT)
     assert await due(outbox) == []
 
 
@@ -141,9 +141,9 @@ async def test_a_change_during_a_send_is_sent_right_after_it(store, outbox):
     await outbox.begin(act)
     await store.begin_preparing(job.id)
 
-    await outbox.sent(act, RECEIPT)
+    await outbox.mark_sent(act, RECEIPT)
 
-    [again] = await outbox.due(["test"], busy=[], limit=9)
+    [again] = await outbox.list_due(["test"], busy=[], limit=9)
     assert (again.wanted, again.shown, again.sending) == (2, 1, False)
 
 
@@ -151,9 +151,9 @@ async def test_a_late_answer_to_an_older_send_takes_nothing_back(store, outbox):
     job = await accepted(store)
     older = await outbox.get(job.id, ActKind.CARD)
     await store.begin_preparing(job.id)
-    await outbox.sent(await outbox.get(job.id, ActKind.CARD), RECEIPT)
+    await outbox.mark_sent(await outbox.get(job.id, ActKind.CARD), RECEIPT)
 
-    await outbox.sent(older, RECEIPT)
+    await outbox.mark_sent(older, RECEIPT)
 
     assert (await outbox.get(job.id, ActKind.CARD)).shown == 2
 
@@ -171,10 +171,10 @@ async def test_a_retry_comes_at_its_time_and_counts(store, outbox, clock):
         assert await due(outbox) == []
         assert await next_at(outbox) == clock.now() + 30
         clock.advance(30)
-        [act] = await outbox.due(["test"], busy=[], limit=9)
+        [act] = await outbox.list_due(["test"], busy=[], limit=9)
         assert (act.attempts, act.sending) == (attempt, True)
 
-    await outbox.sent(act, RECEIPT)
+    await outbox.mark_sent(act, RECEIPT)
     assert (await outbox.get(job.id, ActKind.CARD)).attempts == 0
 
 
@@ -210,7 +210,7 @@ async def test_another_route_begins_from_nothing_and_at_once(store, outbox, cloc
 
     await outbox.reroute(clip, Route.CHANNEL)
 
-    [act] = await outbox.due(["test"], busy=[], limit=9)
+    [act] = await outbox.list_due(["test"], busy=[], limit=9)
     assert (act.route, act.attempts, act.sending, act.trace) == (Route.CHANNEL, 0, False, {})
 
 
@@ -231,11 +231,11 @@ async def test_a_posted_clip_ends_its_job_and_brings_its_card_up_to_date(
     store, outbox, clock, events
 ):
     job = await delivering(store)
-    await outbox.sent(await outbox.get(job.id, ActKind.CARD), RECEIPT)
+    await outbox.mark_sent(await outbox.get(job.id, ActKind.CARD), RECEIPT)
     clock.advance(5)
 
     with events.subscribe() as heard:
-        done = await outbox.sent(await outbox.get(job.id, ActKind.CLIP), RECEIPT)
+        done = await outbox.mark_sent(await outbox.get(job.id, ActKind.CLIP), RECEIPT)
         assert heard.get_nowait().state is JobState.DONE
 
     assert (done.state, done.ended_at) == (JobState.DONE, clock.now())
@@ -254,7 +254,7 @@ async def test_a_clip_is_posted_and_its_job_done_in_one_transaction(store, outbo
 
     await database.write("forbid", forbid)
     with pytest.raises(Exception, match="the disk went away"):
-        await outbox.sent(await outbox.get(job.id, ActKind.CLIP), RECEIPT)
+        await outbox.mark_sent(await outbox.get(job.id, ActKind.CLIP), RECEIPT)
 
     clip = await outbox.get(job.id, ActKind.CLIP)
     assert (clip.shown, clip.receipt) == (0, None)
@@ -264,17 +264,17 @@ async def test_a_clip_is_posted_and_its_job_done_in_one_transaction(store, outbo
 async def test_a_clip_sent_twice_ends_its_job_once(store, outbox, clock):
     job = await delivering(store)
     clip = await outbox.get(job.id, ActKind.CLIP)
-    done = await outbox.sent(clip, RECEIPT)
+    done = await outbox.mark_sent(clip, RECEIPT)
     clock.advance(5)
 
-    assert await outbox.sent(clip, RECEIPT) is None
+    assert await outbox.mark_sent(clip, RECEIPT) is None
     assert await store.get(job.id) == done
 
 
 async def test_a_posted_card_or_notice_ends_nothing(store, outbox):
     job = await delivering(store)
 
-    assert await outbox.sent(await outbox.get(job.id, ActKind.CARD), RECEIPT) is None
+    assert await outbox.mark_sent(await outbox.get(job.id, ActKind.CARD), RECEIPT) is None
     assert (await store.get(job.id)).state is JobState.DELIVERING
 
 
@@ -297,7 +297,7 @@ async def test_whatever_happened_the_next_time_is_when_something_is_due(tmp_path
         jobs = [await accepted(store)]
         for action, number in steps:
             job = jobs[number % len(jobs)]
-            acts = await outbox.due(["test"], busy=[], limit=1)
+            acts = await outbox.list_due(["test"], busy=[], limit=1)
             match action, acts:
                 case "submit", _:
                     jobs.append(await accepted(store))
@@ -308,7 +308,7 @@ async def test_whatever_happened_the_next_time_is_when_something_is_due(tmp_path
                 case "wait", _:
                     clock.advance(number)
                 case "sent", [act]:
-                    await outbox.sent(act, RECEIPT)
+                    await outbox.mark_sent(act, RECEIPT)
                 case "retry", [act]:
                     await outbox.retry(act, at=clock.now() + number)
                 case "reroute", [act]:

@@ -21,7 +21,7 @@ def listen(watchdog, seconds):
     """Let time pass with a heartbeat in every second of it."""
     for _ in range(seconds):
         watchdog.heard(BEAT)
-        watchdog.passed(1)
+        watchdog.add_seconds(1)
 
 
 @pytest.fixture
@@ -30,10 +30,10 @@ def watchdog():
 
 
 def test_silence_beyond_the_limit_is_a_hang(watchdog):
-    watchdog.passed(10)
+    watchdog.add_seconds(10)
 
     with pytest.raises(WorkerLost, match=r"worker\.hung"):
-        watchdog.passed(0.1)
+        watchdog.add_seconds(0.1)
 
 
 def test_an_idle_worker_may_beat_for_ever(watchdog):
@@ -44,7 +44,7 @@ def test_an_idle_worker_may_beat_for_ever(watchdog):
     ("stage", "limit"), [(Stage.LOADING, 600), (Stage.RENDERING, 60), (Stage.FINISHING, 60)]
 )
 def test_each_stage_has_its_limit_without_progress(watchdog, stage, limit):
-    watchdog.started()
+    watchdog.start()
     watchdog.heard(progress(stage))
     listen(watchdog, limit)
 
@@ -53,7 +53,7 @@ def test_each_stage_has_its_limit_without_progress(watchdog, stage, limit):
 
 
 def test_a_job_that_never_reports_anything_counts_as_loading(watchdog):
-    watchdog.started()
+    watchdog.start()
     listen(watchdog, 600)
 
     with pytest.raises(WorkerLost, match=r"worker\.hung"):
@@ -61,7 +61,7 @@ def test_a_job_that_never_reports_anything_counts_as_loading(watchdog):
 
 
 def test_progress_starts_the_count_again(watchdog):
-    watchdog.started()
+    watchdog.start()
     for _ in range(5):
         watchdog.heard(progress(Stage.RENDERING))
         listen(watchdog, 59)
@@ -69,13 +69,13 @@ def test_progress_starts_the_count_again(watchdog):
 
 def test_time_idle_before_a_job_does_not_count_against_it(watchdog):
     listen(watchdog, 1000)
-    watchdog.started()
+    watchdog.start()
     listen(watchdog, 600)
 
 
 @pytest.mark.parametrize("end", [DONE, Stopped(job_id="a")])
 def test_after_the_job_no_progress_is_expected(watchdog, end):
-    watchdog.started()
+    watchdog.start()
     watchdog.heard(progress(Stage.RENDERING))
     watchdog.heard(end)
     listen(watchdog, 1000)

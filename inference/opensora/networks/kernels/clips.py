@@ -38,7 +38,7 @@ def statistics(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return counts, mean, spread
 
 
-def scaled(
+def scale_and_shift(
     x: Tensor,
     gain: Tensor,
     shift: Tensor,
