@@ -98,6 +98,6 @@ def not_finite(stage: str) -> EngineError:
 
 
 def _words(error: BaseException) -> str:
-    """Return what a library says; other exceptions may quote a prompt and mean nothing."""
+    """Return the message of a library's exception, or ""; others may quote a prompt."""
     loading = isinstance(error, AssertionError) and "CUDA" in str(error)
     return str(error) if loading or isinstance(error, (RuntimeError, OSError)) else ""

@@ -53,7 +53,7 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class LogStyle:
-    """How much is logged, and in which form."""
+    """Log level and output format."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["console", "json"] = "console"
@@ -208,7 +208,7 @@ def _without_message(_: Any, __: str, event: EventDict) -> EventDict:
 
 
 def _of_library(_: Any, __: str, event: EventDict) -> EventDict:
-    """Turn a library's sentence into fields, without what it fills in: that may be a payload."""
+    """Turn a library's log record into fields, without its arguments: they may hold payloads."""
     record: logging.LogRecord = event["_record"]
     event["event"] = "library.message"
     event["where"] = f"{record.module}:{record.lineno}"

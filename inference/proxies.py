@@ -123,7 +123,7 @@ def _entries(no_proxy: str) -> list[str]:
 
 
 def _network(entry: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, str | None] | None:
-    """Return the network of an entry of NO_PROXY, and its port; None where it is none."""
+    """Return the network and port of an entry of NO_PROXY; None if it is not an address."""
     found = re.fullmatch(r"(?:\[(?P<v6>[^]]+)\]|(?P<plain>[^:]+))(?::(?P<port>\d+))?", entry)
     network, wanted = entry, None
     if found is not None:

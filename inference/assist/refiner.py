@@ -88,6 +88,6 @@ class Refiner:
 
 
 def _usable(answer: str) -> str:
-    """Return an answer as a prompt, or nothing if it is none."""
+    """Return the prompt in an answer, or "" if it has none."""
     prompt = tidy(answer)
     return "" if is_refusal(prompt) else prompt

@@ -54,7 +54,7 @@ class Usage:
         )
 
     def remaining(self, quota: Quota) -> int | None:
-        """Return how many milliseconds the next job may take; None is without limit."""
+        """Return the milliseconds of GPU time left for the next job; None is without limit."""
         free = [
             limit * 1000 - taken
             for limit, taken in (
@@ -87,7 +87,7 @@ def admit_cost(usage: Usage, quota: Quota, cost: float, *, now: float) -> None:
 
 
 def _figures(limit: int | None, spent: int, reserved: int, cost: float) -> dict[str, int]:
-    """Return what a refusal says, in whole seconds; nothing where there is room."""
+    """Return the figures of a refusal in whole seconds; empty where there is room."""
     if limit is None or spent + reserved + milliseconds(cost) <= limit * 1000:
         return {}
     return {

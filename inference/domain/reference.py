@@ -37,7 +37,7 @@ class Kept(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Attached:
-    """An image that somebody attached; its chat fetches it while the job is prepared."""
+    """An attached image; its chat fetches it while the job is prepared."""
 
     url: str
     """How the chat finds it: a URL, the id of a file, or in a terminal a path."""
@@ -69,7 +69,7 @@ Reference = Attached | FromParent | Prepared
 
 
 def inherit_reference(reference: Reference | None) -> Reference | None:
-    """Return what a repeat of a job starts from: a prepared file is its parent's by then."""
+    """Return the reference for a repeat of a job: a prepared file becomes one of its parent."""
     return FromParent(Kept.INPUT) if isinstance(reference, Prepared) else reference
 
 

@@ -170,7 +170,7 @@ class Spec:
         return self.total_frames / self.file_fps
 
     def value(self, name: str) -> Any:
-        """Return what an option is set to, a neutral one or the model's; None where it is not."""
+        """Return the value of an option, common or the model's own; None where it is not set."""
         if name in self.options:
             return self.options[name]
         for effect in self.effects:

@@ -117,7 +117,7 @@ def isolate_foreign(text: str) -> str:
 
 
 def graphemes(text: str) -> Iterator[str]:
-    """Yield what people see as one character each: a flag, a family, a letter with its accents.
+    """Yield the grapheme clusters of a text, such as a flag or a letter with its accents.
 
     They are the extended grapheme clusters of Unicode's Annex 29.
     """

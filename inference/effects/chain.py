@@ -97,7 +97,7 @@ class EffectChain:
 
     @property
     def uses(self) -> tuple[EffectUse, ...]:
-        """What is applied, in order: with the releases that are installed, and all their values."""
+        """The effects in order, with their installed releases and all values."""
         return tuple(use for use, _effect, _context in self._links)
 
     def apply(
@@ -141,7 +141,7 @@ class EffectChain:
         return np.ascontiguousarray(made)
 
     def _guarded(self, use: EffectUse, call: Callable[[], Made]) -> Made:
-        """Return what an effect returns.
+        """Call an effect within the time limit and translate its exceptions.
 
         Raises:
             EngineError: `effect.failed`; `worker.out_of_memory`.
@@ -215,7 +215,7 @@ def _failed(use: EffectUse, problem: str) -> EngineError:
 
 
 def _problem(made: object, frames: Frames) -> str | None:
-    """Return what is wrong with what an effect returned, or None."""
+    """Return the problem with the frames that an effect returned, or None."""
     if not isinstance(made, np.ndarray):
         return f"{type(made).__name__} instead of an array"
     if made.shape != frames.shape:

@@ -122,7 +122,7 @@ class ModelEntry:
         )
 
     def with_name(self, name: str) -> Self:
-        """Return the entry under another name."""
+        """Return a copy of the entry with another name."""
         if name == self.capabilities.name:
             return self
         return replace(self, capabilities=replace(self.capabilities, name=name))

@@ -86,7 +86,7 @@ class Models:
         return tuple(dict.fromkeys([*built_in.ENTRIES, *ours, *self._named]))
 
     def engines(self) -> list[str]:
-        """Return what `engine` may name."""
+        """Return the allowed values of the config key `engine`."""
         return [*built_in.ENGINES, *self._named]
 
     def entry(self, name: str) -> ModelEntry:

@@ -137,7 +137,7 @@ def _holds_loras(path: Path) -> bool:
 
 
 def _selection(checkpoint: Checkpoint) -> Selection:
-    """Return which files of a repository to download for LoRAs."""
+    """Return the selection of a repository's files to download for LoRAs."""
     return Selection(
         patterns=(*checkpoint.files, "README.md", "LICENSE*"),
         revision=checkpoint.revision,

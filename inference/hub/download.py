@@ -53,7 +53,7 @@ _UNKNOWN_HOST = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """What of a repository is wanted."""
+    """Files to download from a repository."""
 
     patterns: tuple[str, ...] = PATTERNS
     """Of file names, as in the shell; "*" also stands for folders."""
@@ -67,7 +67,7 @@ class Selection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
-    """What a download will bring."""
+    """Files and bytes that a download would fetch."""
 
     size_bytes: int
     licence: str | None
@@ -116,7 +116,7 @@ def describe(source: str, selection: Selection) -> Offer:
 
 
 def _asked(source: str, ask: Callable[[bool | None], Found]) -> Found:
-    """Ask with the token of this machine, and once more without if it is refused."""
+    """Send a request with this machine's token, and again without if the token is refused."""
     import huggingface_hub  # noqa: PLC0415 - see above
 
     try:
@@ -207,7 +207,7 @@ def _fetched(source: str, directory: Path | None, wanted: Selection, *, token: b
 
 
 def _selected(info: ModelInfo, selection: Selection) -> Iterator[RepoSibling]:
-    """Yield what the hub says of the files that are wanted."""
+    """Yield the hub's entries of the selected files."""
     left_out = _left_out(info, selection)
     return (file for file in _named(info, selection) if file.rfilename not in left_out)
 
@@ -217,7 +217,7 @@ def _left_out(info: ModelInfo, selection: Selection) -> Collection[str]:
 
 
 def _named(info: ModelInfo, selection: Selection) -> Iterator[RepoSibling]:
-    """Yield what the hub says of the files that have a wanted name."""
+    """Yield the hub's entries of the files with a selected name."""
     for file in info.siblings or ():
         if any(fnmatch(file.rfilename, pattern) for pattern in selection.patterns):
             yield file
@@ -239,7 +239,7 @@ def _on_this_disk(source: str, error: BaseException) -> CheckpointError | None:
 
 
 def _on_the_way(source: str, error: BaseException) -> CheckpointError | None:
-    """Return what kept the request from the hub, or its answer from us."""
+    """Return the network error that interrupted a request, or None."""
     if _status(error) not in {0, 407}:
         return None
     chain = list(_chain(error))
@@ -269,7 +269,7 @@ def _at_the_proxy(names: set[str]) -> bool:
 
 
 def _refused(source: str, error: BaseException) -> CheckpointError | None:
-    """Return what the hub's answer means; None where it gave none."""
+    """Return the error for the hub's response; None without a response."""
     status = _status(error)
     names = {type(one).__name__ for one in _chain(error)}
     if "GatedRepoError" in names:
@@ -299,7 +299,7 @@ def _endpoint() -> str:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and what it came from."""
+    """Yield an exception and its causes."""
     following: BaseException | None = error
     seen: set[int] = set()
     while following is not None and id(following) not in seen:

@@ -153,7 +153,7 @@ class JobReader:
         return bool(there - {tenant}) and (len(self._queue) > 0 or self._dispatcher.full)
 
     def next_start_in(self, tenant: str) -> float | None:
-        """Return the seconds until the next job of a tenant starts; None where nobody knows."""
+        """Return the seconds until the next job of a tenant starts; None if unknown."""
         if self.paused:
             return None
         first = next(iter(self._forecast.in_tenant(tenant)), None)
@@ -173,7 +173,7 @@ class JobReader:
         return self._dispatcher.progress(job_id)
 
     def outlook(self, job: Job) -> Outlook | None:
-        """Return how far a job is that is rendered or delivered, and when its file is there."""
+        """Return the progress of a job that is being rendered or delivered, with its time left."""
         return self._outlooks.outlook(job)
 
     def slot(self, job_id: str) -> str | None:

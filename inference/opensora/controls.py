@@ -49,7 +49,7 @@ class Camera(StrEnum):
 
 
 class Speed(StrEnum):
-    """How much quality may be traded for time."""
+    """Speed levels, which trade quality for time."""
 
     EXACT = "exact"
     """Every step is evaluated in full precision."""

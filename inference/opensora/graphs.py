@@ -53,7 +53,7 @@ class CudaRecorder:
     """Recorder of CUDA graphs, each with a separate memory pool."""
 
     def record(self, run: Callable[[], Tensor]) -> Recording:
-        """See `Recorder.record`."""
+        """Record a graph for the current shapes, as `Recorder.record` does."""
         torch.cuda.synchronize()
         torch.cuda.empty_cache()  # as capturing does: not part of the size
         before = torch.cuda.memory_reserved()

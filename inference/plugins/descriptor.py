@@ -18,7 +18,7 @@ API = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plugin:
-    """What a distribution brings beside its entry points of other groups.
+    """Declaration of a plugin: API version, config model, texts and tables.
 
     Named by an entry point of `rushes.plugins`, at most one for each distribution; the name of the
     entry point is also that of the section `[plugins.NAME]`. Without one, a distribution counts as

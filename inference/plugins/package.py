@@ -62,7 +62,7 @@ def find_installed_packages() -> list[Package]:
 
 
 def _candidates() -> Iterator[Distribution]:
-    """Yield what may have entry points for Rushes; of two with one name, the first on the path.
+    """Yield distributions that may have entry points; of two with one name, the first on the path.
 
     Nothing of the others is parsed: a machine with torch has a hundred, and every command looks.
     """

@@ -11,7 +11,7 @@ BROKEN = (Exception, SystemExit)
 
 
 class PluginError(ValueError):
-    """What Rushes finds wrong with a plugin, in words that quote no value."""
+    """Fault of a plugin, described without quoting its values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Problem:
 
     @classmethod
     def of(cls, error: BaseException) -> Problem:
-        """Return what an exception says."""
+        """Return the description of an exception."""
         if isinstance(error, PluginError):
             return cls(str(error), str(error))
         name = type(error).__name__

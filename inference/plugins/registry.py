@@ -38,7 +38,7 @@ class _Known(PluginError):
 
 @dataclass(slots=True)
 class _Found:
-    """What is known once the packages were tried."""
+    """Result of the trial imports of all packages."""
 
     refused: dict[Point, Problem] = field(default_factory=dict)
     """Why, by entry point."""
@@ -87,7 +87,7 @@ class Plugins:
 
     @property
     def problems(self) -> Mapping[str, UserError]:
-        """What is wrong with plugins, by `plugin.GROUP.NAME`."""
+        """Problems of plugins, by `plugin.GROUP.NAME`."""
         return MappingProxyType(self._problems)
 
     @property

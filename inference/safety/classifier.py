@@ -23,7 +23,7 @@ MEAN_BGR = np.array((104.0, 117.0, 123.0), np.float32)
 
 
 def rate(pictures: Sequence[Path], model: Path) -> list[float]:
-    """Return how sure the model is that each picture is explicit, 0 to 1.
+    """Return the probability that each picture is explicit, 0 to 1.
 
     The model is kept loaded from call to call (80 MB).
     """

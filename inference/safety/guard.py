@@ -18,7 +18,7 @@ _log = structlog.get_logger(__name__)
 
 
 class ModeratorScope(Enum):
-    """Which moderators are asked."""
+    """Group of moderators to ask."""
 
     LOCAL = auto()
     """Those on this machine: nothing leaves it."""
@@ -79,7 +79,7 @@ class Guard:
             tenant: Whose own words count.
             flagged: What the guild wants for things that are not out of the question.
             unwanted: Negative prompts, which are never sent to a service.
-            scope: Which moderators are asked.
+            scope: Group of moderators to ask.
         """
         asked: list[tuple[TextModerator, Sequence[str]]] = []
         if scope is not ModeratorScope.HOSTED:

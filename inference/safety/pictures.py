@@ -23,7 +23,7 @@ class Rater(Protocol):
     """Runs the classifier (`workers.media.process.MediaProcess`)."""
 
     async def rate(self, pictures: Sequence[Path], model: Path) -> list[float]:
-        """Return how sure the model is that each picture is explicit, 0 to 1.
+        """Return the probability that each picture is explicit, 0 to 1.
 
         Raises:
             EngineError: It cannot be run now.

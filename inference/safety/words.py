@@ -70,7 +70,7 @@ class WordModerator:
         self._compounds = Compounds(words, beside=shipped["beside"])
 
     async def read(self, texts: Sequence[str], tenant: str) -> frozenset[Reason]:
-        """Return which lists have something in these texts; see `TextModerator`."""
+        """Return the reasons of the word lists that match these texts."""
         words = tuple(await self._guilds.of(tenant))
         # A long prompt full of tricks has many readings: 50 ms that the loop need not stand still.
         return await asyncio.to_thread(self._read, texts, words)
@@ -126,7 +126,7 @@ class OwnWordModerator:
         self._words = words
 
     async def read(self, texts: Sequence[str], tenant: str) -> frozenset[Reason]:
-        """Return whose words are in these texts; see `TextModerator`."""
+        """Return whether the operator's or the guild's words are in these texts, as reasons."""
         return await self._words.read_own(texts, tenant)
 
 
@@ -150,7 +150,7 @@ def make_nudity_pattern(
     after: Sequence[str],
     without: Sequence[str],
 ) -> re.Pattern[str]:
-    """Return the pattern of a person without clothes; a tree, a wall or a rat may have none.
+    """Compile the pattern for unclothed people; animals and things do not match.
 
     Args:
         states: Words such as "naked".

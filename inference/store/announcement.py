@@ -54,7 +54,7 @@ async def _renew_sheet(connection: aiosqlite.Connection, job: Job) -> None:
 
 
 async def _card_owner(connection: aiosqlite.Connection, job: Job) -> str:
-    """Return whose card shows a job: its own, if the first of its batch was deleted."""
+    """Return the job whose card shows a job: its own, if the first of its batch was deleted."""
     kept = await connection.execute_fetchall("SELECT id FROM jobs WHERE id = ?", (job.card_of,))
     return job.card_of if list(kept) else job.id
 

@@ -51,7 +51,7 @@ class Artifacts:
         return self._root / job.id / str(job.attempt)
 
     def remove_earlier(self, job: Job) -> None:
-        """Delete what attempts before the current one left: one that was killed tidies nothing."""
+        """Delete the files of earlier attempts, which a killed worker leaves behind."""
         folder = self._root / job.id
         with contextlib.suppress(OSError):  # the folder may be gone with its job
             for entry in folder.iterdir() if _is_folder(folder) else ():
@@ -94,7 +94,7 @@ class Artifacts:
         return path if job.state is JobState.RUNNING and path.is_file() else None
 
     def poster(self, job: Job) -> Path:
-        """Return where the poster of a finished job is, once somebody has made it."""
+        """Return the path of a finished job's poster, which may not exist yet."""
         return self.attempt_directory(job) / _POSTER
 
     def sheet(self, job: Job) -> Path:
@@ -102,7 +102,7 @@ class Artifacts:
         return self.attempt_directory(job) / _SHEET
 
     def sheets(self, jobs: Iterable[Job]) -> dict[Path, tuple[int, int]]:
-        """Return the sheets that there are of jobs, each with what tells it from a later one."""
+        """Return the contact sheets of jobs that exist, each with its version."""
         found = {}
         for sheet in map(self.sheet, jobs):
             with contextlib.suppress(FileNotFoundError):
@@ -110,7 +110,7 @@ class Artifacts:
         return found
 
     def remove_sheets(self, sheets: Mapping[Path, tuple[int, int]]) -> None:
-        """Delete sheets, but those that were drawn anew since `sheets` returned them."""
+        """Delete sheets, except those redrawn since `sheets` returned them."""
         for sheet, version in sheets.items():
             with contextlib.suppress(FileNotFoundError):
                 if _version(sheet) == version:
@@ -161,6 +161,6 @@ def _is_folder(path: Path) -> bool:
 
 
 def _version(path: Path) -> tuple[int, int]:
-    """Return what differs between a file and one that takes its place."""
+    """Return inode and time of a file, to recognise a replaced one."""
     status = path.stat()
     return status.st_ino, status.st_mtime_ns

@@ -204,7 +204,7 @@ class DailyBackups:
         await self._clock.sleep(pause)
 
     def _seconds_left(self) -> float:
-        """Return how long the newest backup is still new enough."""
+        """Return the seconds until the next backup is due."""
         made_at = self._made_at
         if made_at is None and self._folder.is_dir():  # the one of an earlier process
             last = newest(self._folder)
@@ -217,7 +217,7 @@ class DailyBackups:
 
 
 def _backups(folder: Path) -> list[Path]:
-    """Return the backups in a folder, the newest last; other files are none of ours."""
+    """Return the backups in a folder, the newest last; other files are ignored."""
     if not folder.exists():
         return []
     found = [

@@ -87,7 +87,7 @@ def _check_contents(directory: Path) -> None:
 
 
 def write_into(folder: Path) -> None:
-    """Write a test file and delete it: some file systems, such as /proc, take none.
+    """Write a test file and delete it, because some file systems, such as /proc, refuse files.
 
     Raises:
         OSError: Why it cannot be written.
@@ -178,7 +178,7 @@ def _nearest(path: Path) -> Path:
 
 
 def owner(path: Path) -> str:
-    """Return how the owner is called and numbered; containers run under numbers without a name."""
+    """Return the name and uid of the owner; in containers a uid may have no name."""
     number = path.stat().st_uid
     try:
         return f"{pwd.getpwuid(number).pw_name} ({number})"
@@ -187,9 +187,9 @@ def owner(path: Path) -> str:
 
 
 def open_to_others(directory: Path) -> Path | None:
-    """Return what users beside owner and group can look into: the folder, or a file of ours in it.
+    """Return the folder, or the first of our files in it, that other users can read.
 
-    Where the folder belongs to everybody, as /tmp does, its files are what can be closed.
+    A folder for all users, such as /tmp, stays open; only its files can be closed.
     """
     mode = directory.stat().st_mode
     if not mode & stat.S_IRWXO:

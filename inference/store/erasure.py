@@ -32,7 +32,7 @@ class Erased:
 
     @property
     def count(self) -> int:
-        """How many jobs there were."""
+        """Number of jobs."""
         return len(self.ended) + len(self.unfinished)
 
 

@@ -216,7 +216,7 @@ def open_read_only(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def _copied(path: Path, folder: Path) -> Path:
-    """Copy a database that nobody can be writing, with the log of its newest changes."""
+    """Copy a database that is not open for writing, with its write-ahead log."""
     for name in (path.name, f"{path.name}-wal"):
         source = path.with_name(name)
         if source.exists():

@@ -193,7 +193,7 @@ class OutboxStore:
         )
 
     async def mark_sent(self, act: Act, receipt: dict[str, Any]) -> Job | None:
-        """Note that the platform has the act as of `act.wanted`; a clip's job is done with it.
+        """Record that the platform has the act as of `act.wanted`; a clip ends its job.
 
         Returns:
             The job that is now done, when the act was its clip.
@@ -250,7 +250,7 @@ class OutboxStore:
         return job
 
     async def mark_deleted(self, act: Act) -> None:
-        """Note that the message of an act was deleted; it is posted anew."""
+        """Record that the message of an act was deleted, so that it is posted again."""
         await self._update("taken_back", act, "receipt = NULL, sending = 0, trace = '{}'")
 
     async def retry(self, act: Act, *, at: float) -> None:

@@ -77,7 +77,7 @@ class JobQueries:
         return await self._decoded(reversed(rows))
 
     async def without_files(self, at: float, *, among: Iterable[str]) -> list[str]:
-        """Return which of these jobs should have no files: ended before a time, or refused.
+        """Return those of some jobs that should have no files: ended before a time, or refused.
 
         A refused one's are deleted when it is refused; here are those of a process that died then.
         """
@@ -134,7 +134,7 @@ class JobQueries:
         return sound
 
     async def shares(self) -> Shares:
-        """Return the shares; invalid ones start anew."""
+        """Return the shares; invalid ones are reset."""
         tenants = {}
         for row in await self._database.read("SELECT tenant, virtual_time FROM shares"):
             if _is_virtual_time(row["virtual_time"]):

@@ -62,7 +62,7 @@ def device_environment(
 
 
 def missing(devices: Sequence[str]) -> tuple[list[str], int]:
-    """Return which of these GPUs do not exist, and the number of GPUs. Takes seconds."""
+    """Return those of some GPUs that do not exist, and the number of GPUs. Takes seconds."""
     if not any(device.startswith(GPU) for device in devices):
         return [], 0
     try:

@@ -34,7 +34,7 @@ _MOST_ORDER = 3
 
 
 def check_bounds(folder: Folder) -> None:
-    """Check the numbers in the configs of all parts: the bounds are for those of diffusers.
+    """Check the numbers in the configs of all parts against the bounds for diffusers' classes.
 
     Raises:
         FolderError: `folder.bad_value`.
@@ -113,10 +113,10 @@ def _numbers(value: Any) -> Iterator[int | float]:
 
 
 def is_number(value: Any) -> TypeGuard[float]:
-    """Return whether a value of a config is a number: true and false are none."""
+    """Return whether a value of a config is a number; booleans are not."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def is_whole(value: Any) -> TypeGuard[int]:
-    """Return whether a value of a config is a whole number: true and false are none."""
+    """Return whether a value of a config is a whole number; booleans are not."""
     return isinstance(value, int) and not isinstance(value, bool)

@@ -122,7 +122,7 @@ class Part:
 
     @property
     def config_name(self) -> str:
-        """The file that says what it is like."""
+        """Name of the part's config file."""
         found = (file for word, file in _CONFIG_NAMES.items() if word in self.class_name)
         return next(found, "config.json")
 

@@ -132,7 +132,7 @@ def _plain(name: Any) -> str:
 
 
 def _is_tokenizer_of(part: Part, kinds: tuple[str, ...] | None) -> bool:
-    """Return whether a tokenizer is of a text encoder's kind; those of no known kind may be."""
+    """Return whether a tokenizer fits a text encoder; unknown kinds are assumed to fit."""
     if kinds is None:
         return True
     names = (part.class_name, part.config.get("tokenizer_class"))
@@ -277,7 +277,7 @@ def _check_positions(folder: Folder, part: Part) -> None:
 
 
 def _width(config: Mapping[str, Any]) -> Any:
-    """Return how wide the states are that an encoder gives."""
+    """Return the width of a text encoder's states."""
     inner = config.get("text_config")
     own = config.get("d_model", config.get("hidden_size"))
     return inner.get("hidden_size") if own is None and isinstance(inner, dict) else own

@@ -66,7 +66,7 @@ def defaults(kind: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _optional(kind: Any) -> frozenset[str]:
-    """Return what may be null, by the annotations of a class."""
+    """Return the parameters that may be null, by the annotations of a class."""
     parameters = inspect.signature(kind.__init__).parameters.items()
     return frozenset(
         name

@@ -104,7 +104,7 @@ def _in_vocabulary(path: Path) -> int:
 
 
 def _in_sentencepiece(path: Path) -> int:
-    """Return how many words a file of sentencepiece has.
+    """Return the vocabulary size of a sentencepiece file.
 
     Raises:
         FolderError: `folder.unreadable`.

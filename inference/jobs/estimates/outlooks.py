@@ -39,7 +39,7 @@ class Outlooks:
         return self._follow(job, kind, warm=slot.warm_model == job.spec.model)
 
     def outlook(self, job: Job) -> Outlook | None:
-        """Return how far a claimed job is until its file is posted; None before and after."""
+        """Return the progress of a claimed job until its file is posted; None before and after."""
         if job.state not in _UNDER_WAY:
             return None
         found = self._followed.get(job.id)
@@ -76,7 +76,7 @@ class Outlooks:
         return progress
 
     def _stages(self, job: Job, kind: str | None, *, warm: bool) -> Stages:
-        """Return what the stages of a job are expected to take on a kind of device."""
+        """Return the expected seconds of each stage of a job on a kind of device."""
         try:
             return self._costs.stages(job, self._capabilities(job.spec.model), kind, warm=warm)
         except Exception:  # noqa: BLE001 - the model is gone; others still need an estimate

@@ -28,7 +28,7 @@ _OF_FIRST = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outlook:
-    """How far a job is, and when its file will be there."""
+    """Progress of a job and the expected seconds until its file is posted."""
 
     fraction: float
     """Of the time from the claim to the posted file, 0 to 1; never less than before."""
@@ -87,7 +87,7 @@ class JobProgress:
             self._decoding = now
 
     def mark_rendered(self, *, after: float = 0.0) -> None:
-        """Take note that the file is complete: only its delivery is left.
+        """Record that the file is complete and only its delivery remains.
 
         Args:
             after: Seconds that the render took before this began to follow it.
@@ -116,7 +116,7 @@ class JobProgress:
         return pace * steps - into + stages.rest * self._slowness()
 
     def outlook(self) -> Outlook:
-        """Return how far the whole job is; the bar never goes back."""
+        """Return the progress of the whole job; it never decreases."""
         deliver = self.stages.deliver
         if self._rendered is None:
             left = self.until_rendered() + deliver
@@ -144,7 +144,7 @@ class JobProgress:
         return self.stages.sample / max(1, steps)
 
     def _slowness(self) -> float:
-        """Return how much slower than expected this render is, as far as its steps tell."""
+        """Return the factor by which this render's steps are slower than expected."""
         expected = self._expected_pace(self._steps)
         if self._pace is None or expected <= 0:
             return 1.0
@@ -170,5 +170,5 @@ class JobProgress:
 
 
 def _left(expected: float, taken: float) -> float:
-    """Return what is left of a stage; never nothing, as it is not over."""
+    """Return the seconds left of a running stage, always above 0."""
     return max(expected - taken, OVERRUN * taken)

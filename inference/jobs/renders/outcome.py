@@ -130,7 +130,7 @@ class RenderOutcomes:
                 )
 
     async def _requeue(self, render: ActiveRender, failure: Failure, *, lost: bool) -> None:
-        """Requeue a job at the front, or end it after too many losses; nobody pays for it."""
+        """Requeue a job at the front, or fail it after too many losses; it is not charged."""
         job = render.job
         queued = await self._charges.write(
             lambda: self._correction(job, -job.cost),
@@ -172,7 +172,7 @@ class RenderOutcomes:
     async def _end_failed(
         self, render: ActiveRender, failure: Failure, *, free: bool = False
     ) -> None:
-        """End a job without a clip; it is charged what it used, unless that is `free`."""
+        """Fail a job; it is charged the time that it used, unless `free`."""
         job = render.job
         await self._charges.write(
             lambda: self._correction(job, -job.cost) if free else self._spent(render),
@@ -183,5 +183,5 @@ class RenderOutcomes:
         return self._charges.shares.correct(job.tenant, seconds)
 
     def _spent(self, render: ActiveRender) -> Charge:
-        """Return the charge of a job without a clip: what it used, and never over its estimate."""
+        """Return the charge of a failed job: the time that it used, at most its estimate."""
         return self._correction(render.job, min(0.0, render.elapsed - render.job.cost))

@@ -180,7 +180,7 @@ def act_from_row(row: sqlite3.Row) -> Act:
 
 
 def act_repairs(row: sqlite3.Row) -> dict[str, Any]:
-    """Return the columns that hold what they cannot hold, with what replaces it; often none.
+    """Return replacements for the invalid columns of an act's row, by column; often empty.
 
     What has been posted may be forgotten with them: `sending` lets the platform be asked first.
     """
@@ -337,7 +337,7 @@ _SOUND: Mapping[str, Callable[[Any], bool]] = {name: _sound(name) for name in _C
 
 
 def _spec(row: sqlite3.Row) -> Spec:
-    """Return what can be read of a spec, with a blank one's values for the rest."""
+    """Return a spec with all readable values, and defaults for the rest."""
     values = BLANK.as_dict()
     try:
         found = _json("spec")(row)

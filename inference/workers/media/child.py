@@ -110,7 +110,7 @@ def _limit(config: dict[str, int]) -> None:
 
 
 def _limit_cpu(call: Call, config: dict[str, int]) -> None:
-    """Limit the CPU time of an image that somebody sent, in the fork for it."""
+    """Limit the CPU time of the fork that decodes an untrusted image."""
     if call.operation == "clean_image":
         seconds = config["image_cpu_seconds"]
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))

@@ -191,7 +191,7 @@ _MACHINES = {"x86_64": _X86_64, "aarch64": _ARM64}
 
 
 def in_force() -> dict[str, bool]:
-    """Return which confinements this machine's kernel supports."""
+    """Return the confinements that this machine's kernel supports."""
     return {"landlock": _landlock_version() > 0, "seccomp": _machine() is not None}
 
 
