@@ -1,8 +1,8 @@
 """Transitions of a job in SQLite: one function each, guarded by the state it expects.
 
 A transition returns the changed job, or None when the job was no longer in the expected state:
-another transition came first, and the caller does nothing more. Every transition also writes, in the
-same transaction, the outbox rows of the messages that it requires.
+another transition came first, and the caller does nothing more. Every transition also writes the
+outbox rows of the messages that it requires, in the same transaction.
 """
 
 from __future__ import annotations
