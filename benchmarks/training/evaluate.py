@@ -96,7 +96,7 @@ class Installation:
             weights: Folder of weights; None for the bundled ones.
             folder: Folder for clips.
         """
-        self._engine = nano(_OPTIONS) if weights is None else nano_from(weights)
+        self._engine = nano(_OPTIONS) if weights is None else nano_from(weights, NANO.capabilities)
         self._engine.load(lambda _done, _name: None)
         self._folder = folder
 

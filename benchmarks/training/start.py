@@ -14,8 +14,8 @@ from torch.nn import functional
 
 from benchmarks.training.batches import Batch
 from benchmarks.training.objective import velocity_loss
-from inference.opensora.networks.fused import RopeTable, Tokens
 from inference.opensora.networks.regions import Regions
+from inference.opensora.networks.tokens import RopeTable, Tokens
 from inference.opensora.networks.transformer import Block, STDiT3
 from inference.opensora.text import TextEncoder
 

@@ -9,9 +9,10 @@ from torch import nn
 
 from inference.opensora.networks import fused, kernels, normalisation
 from inference.opensora.networks.embeddings import RotaryFrequencies
-from inference.opensora.networks.fused import NORM_EPSILON, Tokens
+from inference.opensora.networks.fused import NORM_EPSILON
 from inference.opensora.networks.kernels import clips
 from inference.opensora.networks.regions import frame_by_frame, window_by_window
+from inference.opensora.networks.tokens import Tokens
 
 ROUNDING = {
     torch.float32: {"rtol": 1e-5, "atol": 1e-5},

@@ -12,13 +12,13 @@ from inference.opensora.networks.embeddings import RotaryFrequencies  # noqa: E4
 from inference.opensora.networks.fp8 import FP8Linear  # noqa: E402
 from inference.opensora.networks.fused import (  # noqa: E402
     NORM_EPSILON,
-    Tokens,
     add_gated,
     add_norm_modulate,
     linear_gelu,
     norm_rotate,
 )
 from inference.opensora.networks.regions import frame_by_frame, window_by_window  # noqa: E402
+from inference.opensora.networks.tokens import Tokens  # noqa: E402
 
 pytestmark = pytest.mark.model
 

@@ -13,7 +13,6 @@ import torch
 
 from inference.domain.capabilities import Capabilities
 from inference.domain.spec import Resolution, Spec
-from inference.engines.built_in import NANO
 from inference.engines.entry import ModelOptions
 from inference.engines.opensora_adapter.engine import OpenSoraEngine
 from inference.engines.opensora_adapter.stages import Loaded, ModelVariant
@@ -40,7 +39,7 @@ def nano(options: ModelOptions) -> OpenSoraEngine:
     return nano_from(shipped, options.capabilities)
 
 
-def nano_from(folder: Path, capabilities: Capabilities = NANO.capabilities) -> OpenSoraEngine:
+def nano_from(folder: Path, capabilities: Capabilities) -> OpenSoraEngine:
     """Create a CPU engine from a folder with nano's three networks."""
 
     def load(on_progress: LoadProgress) -> Loaded:

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from inference.opensora.networks.fp8 import FP8Linear
-from inference.opensora.networks.fused import RopeTable, norm_rotate
+from inference.opensora.networks.fused import norm_rotate
 from inference.opensora.networks.regions import Regions, slices
+from inference.opensora.networks.tokens import RopeTable
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, regions: Regions) -> list[Tensor]:

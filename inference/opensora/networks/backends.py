@@ -17,9 +17,10 @@ from inference.domain.errors import EngineError
 from inference.opensora.config import TransformerConfig
 from inference.opensora.networks import switch
 from inference.opensora.networks.embeddings import RotaryFrequencies
-from inference.opensora.networks.fused import Tokens, add_gated, add_norm_modulate, norm_rotate
+from inference.opensora.networks.fused import add_gated, add_norm_modulate, norm_rotate
 from inference.opensora.networks.normalisation import norm_activate_pad, norm_skip
 from inference.opensora.networks.regions import window_by_window
+from inference.opensora.networks.tokens import Tokens
 
 _log = structlog.get_logger(__name__)
 

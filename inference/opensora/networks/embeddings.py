@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from inference.opensora.networks.fp8 import FP8Linear
-from inference.opensora.networks.fused import RopeTable, linear_gelu
+from inference.opensora.networks.fused import linear_gelu
+from inference.opensora.networks.tokens import RopeTable
 
 _FREQUENCY_BASE = 10000.0
 _TIME_FEATURES = 256

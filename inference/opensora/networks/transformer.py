@@ -26,8 +26,9 @@ from inference.opensora.networks.embeddings import (
     RotaryFrequencies,
     position_table,
 )
-from inference.opensora.networks.fused import RopeTable, Tokens, add_gated, add_norm_modulate
+from inference.opensora.networks.fused import add_gated, add_norm_modulate
 from inference.opensora.networks.regions import Regions, frame_by_frame, window_by_window
+from inference.opensora.networks.tokens import RopeTable, Tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from torch import Tensor
 from inference.opensora.networks.regions import Region, Regions, slices
 
 if TYPE_CHECKING:
-    from inference.opensora.networks.fused import RopeTable, Tokens
+    from inference.opensora.networks.tokens import RopeTable, Tokens
 
 
 def add_norm_modulate(
