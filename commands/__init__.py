@@ -1,1 +1,1 @@
-"""What people can ask, declared once for all platforms: options, commands, cards and texts."""
+"""Options, commands, cards and texts, declared once for all platforms."""

@@ -58,7 +58,7 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ButtonId:
-    """One press of one button."""
+    """The id of a button: its action and what it is about."""
 
     action: Action
     job: str

@@ -65,13 +65,13 @@ class Channel:
     """What the tenant's settings know it by; for a thread, that of the channel it is in."""
     title: str = ""
     private: bool = True
-    """Whether only the people there may see what is made there, as long as nobody knows better."""
+    """Whether only the people in it may see its jobs; True where that is unknown."""
     room: str = ""
     """Id of the thread, if it is a private one in the channel `id`."""
     direct: bool = False
     """Whether it is the conversation of one person with the bot."""
     personal: bool = False
-    """Whether the tenant is this one person, so that nobody sets rules for it."""
+    """Whether the tenant is this one person, so that it has no admin who sets rules."""
     admitted: bool = False
     """Whether the operator let the tenant in otherwise than by the list of allowed ones."""
     age_restricted: bool = False

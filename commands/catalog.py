@@ -20,7 +20,7 @@ from commands.option_set import OptionSet
 
 
 def built_in_commands(options: OptionSet) -> tuple[Command, ...]:
-    """Return them, in the order in which help shows them.
+    """Return the built-in commands in the order in which help shows them.
 
     Args:
         options: Those of a render.

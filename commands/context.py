@@ -38,7 +38,7 @@ PictureCheck = Callable[[str, str], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One request."""
+    """A request to a handler: who asks what, where, and with which services."""
 
     caller: Caller
     channel: Channel
@@ -79,8 +79,10 @@ class Call:
         """The caller by a name that is the same in every tenant of the platform."""
         return self.caller.person or f"{self.channel.platform}:{self.caller.id}"
 
-    def not_allowed(self, command: str, permission: Permission = Permission.ADMIN) -> UserError:
-        """Return why the caller may not use a command that needs a permission."""
+    def permission_error(
+        self, command: str, permission: Permission = Permission.ADMIN
+    ) -> UserError:
+        """Return the error for a command that the caller may not use."""
         if self.channel.local_files:
             return UserError("command.not_allowed_here", command=command)
         if permission is Permission.OPERATOR:
@@ -88,7 +90,7 @@ class Call:
         return UserError("command.not_allowed", command=command)
 
     def qualify_person(self, person: str) -> str:
-        """Return another person of the tenant, named as in `person`."""
+        """Return the name in all tenants of another person of this tenant; see `person`."""
         return self.directory.person(person) or f"{self.channel.platform}:{person}"
 
     async def job(self, job_id: str, *, at_least: JobAccess = JobAccess.ALL) -> Job:
@@ -113,7 +115,7 @@ class Call:
         return [job for job in listed if can_see(job, viewer)]
 
     async def viewer(self, jobs: Iterable[Job]) -> Viewer:
-        """Return the caller as one who looks at some jobs."""
+        """Return the caller as a viewer of some jobs."""
         here = frozenset(filter(None, (self.channel.id, self.channel.room)))
         elsewhere = {
             job.audience.channel
@@ -191,7 +193,7 @@ class Command:
     """The word in front, for `/rushes queue` and its like."""
     options: tuple[Option, ...] = ()
     fixed: Mapping[str, Value] = field(default_factory=dict)
-    """Values that make this command what it is; nobody may set them otherwise."""
+    """Values that the command sets; callers cannot change them."""
     visibility: Visibility = Visibility.EVERYONE
     permission: Permission = Permission.MEMBER
     renders: bool = False
@@ -199,7 +201,7 @@ class Command:
     needs_assistant: bool = False
     """Only listed in the help where there is a prompt assistant."""
     open_to_all: bool = False
-    """Answered also where the operator serves nobody."""
+    """Answered also in tenants that the operator does not serve."""
     texts: Mapping[str, str] = field(default_factory=dict)
     """By language, the one-line explanation of a plugin's command, which no catalog has."""
 
@@ -288,7 +290,7 @@ class CommandSet:
         short = {
             item.name: item.typed
             for item in reversed(self._by_typed.values())
-            # Who names somebody else must not be led to delete what is their own.
+            # A caller who names another person must not be led to delete their own data.
             if CONFIRM not in item.options or parent in {"", item.parent}
         }
         short |= {item.name: item.typed for item in self if item.parent == parent}

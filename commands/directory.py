@@ -14,11 +14,11 @@ class Directory(Protocol):
     """Directory of one chat for the caller of one request."""
 
     def administers(self, channel: str) -> bool:
-        """Return whether the caller is an admin of a private channel that they may look into."""
+        """Whether the caller is an admin of a private channel that they may look into."""
         ...
 
     async def find_private_channels(self, channels: Iterable[str]) -> frozenset[str]:
-        """Return which channels are known to be private by now."""
+        """Return the channels that are known to be private now."""
         ...
 
     def person(self, person: str) -> str:
@@ -30,19 +30,19 @@ class Directory(Protocol):
         ...
 
     def plain_id(self, typed: str) -> str:
-        """Return the id in a mention as the chat writes it; else what was typed `without_sign`."""
+        """Return the id in a typed mention; other text without its sign."""
         ...
 
     async def find_person(self, typed: str) -> str | None:
-        """Return the id of the person that somebody typed, or None if it cannot be one."""
+        """Return the id of a typed person, or None if it cannot be one."""
         ...
 
     async def find_role(self, typed: str) -> str | None:
-        """Return the id of the role that somebody typed, or None if there is no such role."""
+        """Return the id of a typed role, or None if there is none."""
         ...
 
     async def find_channel(self, typed: str) -> str | None:
-        """Return the id of the channel that somebody typed, or None if there is none."""
+        """Return the id of a typed channel, or None if there is none."""
         ...
 
 
@@ -55,29 +55,29 @@ class OpenDirectory:
     """Directory for chats without one: every name is taken as the id."""
 
     def administers(self, channel: str) -> bool:  # noqa: ARG002 - the port's signature
-        """Return False; see `Directory`."""
+        """Return False: the chat has no private channels."""
         return False
 
     async def find_private_channels(self, channels: Iterable[str]) -> frozenset[str]:  # noqa: ARG002
-        """Return nothing; see `Directory`."""
+        """Return no channel: none turned private."""
         return frozenset()
 
     def person(self, person: str) -> str:  # noqa: ARG002
-        """Return nothing; see `Directory`."""
+        """Return an empty name: the chat has no name across tenants."""
         return ""
 
     def plain_id(self, typed: str) -> str:
-        """Return the name without a sign in front; see `Directory`."""
+        """Return the name without a sign in front."""
         return without_sign(typed)
 
     async def find_person(self, typed: str) -> str | None:
-        """Return the name as it is; see `Directory`."""
+        """Return the name unchanged, as the id."""
         return typed
 
     async def find_role(self, typed: str) -> str | None:
-        """Return the name as it is; see `Directory`."""
+        """Return the name unchanged, as the id."""
         return typed
 
     async def find_channel(self, typed: str) -> str | None:
-        """Return the name as it is; see `Directory`."""
+        """Return the name unchanged, as the id."""
         return typed

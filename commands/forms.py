@@ -34,7 +34,7 @@ MAX_LENGTH = 3000
 
 _WITH_FIELD = (NEGATIVE, RESOLUTION, ASPECT)
 _KEPT = {TYPED, COMMAND, RANDOM, FROM_PRESET}
-"""Origins of values that an edit starts from; all others are decided anew."""
+"""Origins of values that an edit keeps; all others are resolved again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

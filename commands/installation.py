@@ -71,7 +71,7 @@ class Installation:
         raise UserError("model.mistyped", name=shorten(name), suggestion=guess, known=known)
 
     def offers(self, option: Option) -> bool:
-        """Return whether forms and help should show an option here."""
+        """Whether forms and help show an option here."""
         return self.assistant or not option.needs_assistant
 
     @property
@@ -88,7 +88,7 @@ class Installation:
         )
 
     def agrees_on(self, option: Option) -> bool:
-        """Return whether all models that are offered with an option take all its values."""
+        """Whether every offered model with this option accepts all its values."""
         return all(
             found.shown[option.name].choices == option.choices
             for found in self._by_model.values()

@@ -75,7 +75,7 @@ class Submit(Protocol):
         ...
 
     async def is_erasing(self, *, tenant: str, requester_id: str) -> bool:
-        """Return whether a job of a person who was deleted is still being stopped."""
+        """Whether a job of an erased person is still being stopped."""
         ...
 
 
@@ -93,7 +93,7 @@ class Read(Protocol):
     async def wait_past(
         self, jobs: Iterable[Job], states: Collection[JobState], *, seconds: float
     ) -> list[Job]:
-        """Return jobs as they are once none is in one of these states, or when time is up."""
+        """Wait until no job is in one of these states, or time is up; return the jobs."""
         ...
 
     async def waiting(self, tenant: str) -> list[Job]:
@@ -135,15 +135,15 @@ class Read(Protocol):
         ...
 
     def waits_for_others(self, tenant: str) -> bool:
-        """Return whether jobs of other tenants keep a new one of this tenant from starting now."""
+        """Whether a new job of this tenant would wait for jobs of other tenants."""
         ...
 
     def progress(self, job_id: str) -> Progress | None:
-        """Return how far a running job is, if it runs."""
+        """Return the progress of a running job, or None."""
         ...
 
     def outlook(self, job: Job) -> Outlook | None:
-        """Return how far a job is that is rendered or delivered, and when its file is there."""
+        """Return the progress of a rendered or delivered job, and when its file is ready."""
         ...
 
     def slot(self, job_id: str) -> str | None:
@@ -151,7 +151,7 @@ class Read(Protocol):
         ...
 
     def extendable(self, job: Job) -> bool:
-        """Return whether what a later clip can go on from is still kept."""
+        """Whether a job's clip can still be extended: its latents are kept."""
         ...
 
     def files(self, job: Job) -> Path | None:
@@ -191,4 +191,4 @@ class Operate(Protocol):
 
 
 class Jobs(Submit, Read, Operate, Protocol):
-    """All three ports."""
+    """The whole port to the job core: submit, read and operate."""

@@ -165,17 +165,17 @@ def _own_options(models: Sequence[Capabilities]) -> list[Option]:
 
 
 def find_misnamed_option(model: Capabilities) -> str | None:
-    """Return a model's own option that nobody can set: its name is taken or is not a word."""
+    """Return the name of a model's own option that is taken or malformed, or None."""
     return next((own.name for own in model.options if not can_be_typed(own.name)), None)
 
 
 def can_be_typed(name: str) -> bool:
-    """Return whether an option that is not one of ours may have a name."""
+    """Whether an option of a model or a plugin may have this name."""
     return name not in _TAKEN and not name.startswith(NO) and bool(NAME.fullmatch(name))
 
 
 def _union(options: Sequence[Option]) -> Option:
-    """Return one option that takes what any of several of the same name take."""
+    """Merge options of one name into one that accepts every value of each."""
     first = options[0]
     if all(option == first for option in options):
         return first
@@ -227,13 +227,13 @@ _NUMBERS: Mapping[str, Callable[[Capabilities], Numbers]] = {
 
 
 def _is_offered(option: Option, models: Sequence[Capabilities]) -> bool:
-    """Return whether one of the models leaves something to choose; all, where none is named."""
+    """Whether any of the models has a choice for an option; always where there are no models."""
     choosable = _CHOOSABLE.get(option.name)
     return not models or choosable is None or any(map(choosable, models))
 
 
 def _narrow(option: Option, models: Sequence[Capabilities]) -> Option:
-    """Return an option as forms show it: with what the models can do."""
+    """Return an option with its values limited to those that the models support."""
     if models and (listed := _LISTS.get(option.name)) is not None:
         able = {value for model in models for value in listed(model)}
         order = list(option.choices) or sorted(able)
@@ -255,7 +255,7 @@ def _span(ranges: Sequence[Range]) -> Range:
 
 
 def limit_options(most: int, options: Sequence[Option]) -> list[Option]:
-    """Return `most` options at most, in their order; the least used are left to `MORE`.
+    """Return the most used options, in their order, with `MORE` for the rest.
 
     That takes them as flags.
     """
@@ -266,12 +266,12 @@ def limit_options(most: int, options: Sequence[Option]) -> list[Option]:
 
 
 def _rarity(option: Option) -> tuple[bool, bool, bool]:
-    """Sort what is used often first: what must be said, then the basic and the neutral options."""
+    """Sort key: required options first, then basic ones, then those of every model."""
     return (not option.required, option.group is Group.ADVANCED, option.name not in _NEUTRAL)
 
 
 def find_default(option: Option, model: Capabilities) -> Value | None:
-    """Return a model's default of an option, if that is always the same."""
+    """Return a model's default value of an option, or None if it has no fixed one."""
     values: dict[str, Any] = {
         STEPS.name: int(model.steps.default),
         CFG.name: model.cfg.default,

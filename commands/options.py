@@ -204,7 +204,7 @@ HERE = Option(name="channel", kind=Kind.FLAG, flag="channel")
 """For this channel instead of the whole guild."""
 
 SHARED = Option(name="everyone", kind=Kind.FLAG, flag="everyone")
-"""For everybody in the guild instead of the caller."""
+"""For the whole guild instead of the caller."""
 
 WORDS = Option(name="words", kind=Kind.TEXT, max_length=200)
 """What to search for."""

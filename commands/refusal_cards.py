@@ -22,7 +22,7 @@ from inference.domain.errors import UserError
 async def make_refusal_card(
     call: Call, asked: str, refusal: Refusal, options: Mapping[str, Value] | None = None
 ) -> Card:
-    """Say why a request is refused, with a button for each change that makes it work.
+    """Return the card of a refusal, with a button for each change that makes the request work.
 
     Args:
         call: Who asked; what they changed already stays changed.
@@ -53,7 +53,7 @@ async def make_refusal_card(
 
 
 def make_error_card(error: UserError, call: Call, *, buttons: tuple[Button, ...] = ()) -> Card:
-    """Say why a request is refused, and in words what would work."""
+    """Return the card of a refused request, with advice on what would work."""
     advice = None
     if isinstance(error, AdvisedError):
         advice = text(error.advice.key, call.locale, **error.advice.params)

@@ -20,7 +20,7 @@ class Accepted:
     job: Job
     status: JobStatus
     locale: str
-    """Of the card, which everybody in the channel sees."""
+    """Of the card, which all people in the channel see."""
     together: tuple[Job, ...] = ()
     """All the jobs of the order, where there are several."""
 

@@ -142,7 +142,7 @@ def _check_allowed(command: Command, call: Call) -> None:
     if not command.open_to_all:
         _check_tenant(call)
     if not call.caller.may(command.permission):
-        raise call.not_allowed(command.typed, command.permission)
+        raise call.permission_error(command.typed, command.permission)
 
 
 async def _invoke(command: Command, call: Call) -> Result:

@@ -23,7 +23,7 @@ async def job_report(app: App, job: Job, locale: str) -> dict[str, Any]:
     """Return the status of a job as JSON data, described by `bot.control.client.JobReport`."""
     jobs = app.core.jobs
     result, sheet = await _result(app, job, locale), await _sheet(app, job, locale)
-    shown = await job_status.of_card(jobs, job)
+    shown = await job_status.find_jobs_of_card(jobs, job)
     card = job_status.card(shown, jobs, app.services.installation, SystemClock(), locale)
     return {
         "id": job.id,

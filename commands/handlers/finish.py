@@ -42,7 +42,7 @@ async def finish_draft(call: Call, job: Job) -> Accepted:
     that and the draft is still kept; else it has only the seed in common.
 
     Raises:
-        UserError: `job.*`: it is none, or not made. What `resolve` and `place_order` raise.
+        UserError: `job.*`: it is not a draft, or not finished. As `resolve` and `place_order`.
     """
     rules = await call.check_may_render()
     check_press(call.caller, job, rules)
@@ -83,7 +83,7 @@ async def _wait_for_draft(call: Call, job: Job) -> Job:
 
 
 def _resolve_full_version(call: Call, job: Job, preferences: tuple[Layer, ...]) -> Resolved:
-    """Return the draft's full version: what made it cheaper is resolved anew."""
+    """Resolve the full version of a draft, without the options that made it cheaper."""
     drafted = {name for name, origin in job.origins.items() if origin == FROM_DRAFT}
     left_out = {*drafted, DRAFT.name, IMAGE.name, LAST.name}
     said = {

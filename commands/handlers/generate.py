@@ -142,7 +142,7 @@ async def _resolve_request(
 def _takes_change(
     changes: Changes, call: Call, fixed: Mapping[str, Value], *, needs_image: bool
 ) -> bool:
-    """Whether a command would take a change: not of what it sets itself, nor without its image."""
+    """Whether a command accepts a change: not of its fixed values, nor without its image."""
     if any(name in changes for name in fixed) or (needs_image and IMAGE.name in changes):
         return False
     model = changes.get(MODEL.name)
@@ -153,7 +153,7 @@ def _takes_change(
 def _read_with_prompt(
     call: Call, fixed: Mapping[str, Value], *, needs_image: bool
 ) -> tuple[str, dict[str, Value]]:
-    """Return what was asked for; without a prompt, show how this command is used.
+    """Read a request; the error for a missing prompt shows how the command is used.
 
     Raises:
         UserError: As `read_request`.
@@ -172,7 +172,7 @@ def _read_with_prompt(
 
 
 def _check_useful(call: Call, fixed: Mapping[str, Value], error: UserError) -> None:
-    """Refuse an option that a command has no use for, before a better value of it is advised.
+    """Refuse an option that a command does not use, instead of advising a better value.
 
     Raises:
         UserError: `option.fixed` or `option.video_only`.

@@ -17,7 +17,7 @@ from commands.specs.layers import Layer
 from commands.specs.resolve import Resolved, resolve
 from commands.text.card import Card, CardKind, Line
 from commands.text.messages import text
-from commands.text.option_texts import legal, option_help
+from commands.text.option_texts import describe_legal_values, option_help
 from commands.text.summary import join_facts
 from inference.domain.capabilities import Capabilities
 from inference.domain.errors import UserError
@@ -68,7 +68,7 @@ def _overview(commands: Iterable[Command], call: Call) -> Card:
 
 
 async def _usual(call: Call, model: Capabilities | None) -> Resolved | None:
-    """Return what is made here when nothing is set: the caller's and the guild's defaults count."""
+    """Resolve the defaults of the caller and the guild, as a command without options does."""
     chosen = {} if model is None else {MODEL.name: model.name}
     layers = (*(await call.rules()).layers(), Layer(name=TYPED, values=chosen, asked=True))
     try:
@@ -125,7 +125,7 @@ def manual(
         installation: What is installed.
         locale: Of the reader.
         model: Only what this model can do; otherwise what any model can.
-        fixed: Names of options that nobody may set.
+        fixed: Names of options that the command sets itself.
         taken: What is made when nothing is set; the default model's values otherwise.
     """
     here = installation.options.by_name
@@ -159,8 +159,8 @@ def _limits(
     taken: Resolved | None,
     locale: str,
 ) -> list[str]:
-    """Say which values are legal, and which is taken when none is given."""
-    values = legal(option, installation.offered, locale)
+    """Describe the legal values of an option, and its default."""
+    values = describe_legal_values(option, installation.offered, locale)
     limits = [] if values is None else [values]
     at_hand = model or (installation.default if taken is None else taken.capabilities)
     default = find_default(option, at_hand)

@@ -35,7 +35,7 @@ def describe_state(job: Job, jobs: Read, clock: Clock) -> JobStatus:
 
 
 def capabilities(job: Job, installation: Installation) -> Capabilities | None:
-    """Return what the job's model can do, or None when it is no longer installed."""
+    """Return the capabilities of a job's model, or None when it is no longer installed."""
     try:
         return installation.model(job.spec.model)
     except UserError:
@@ -61,6 +61,6 @@ def status(call: Call, *jobs: Job) -> Card:
     return card(jobs, call.jobs, call.installation, call.clock, call.locale)
 
 
-async def of_card(known: Read, job: Job) -> list[Job]:
-    """Return the jobs that an id means: that of a batch's card means the whole batch."""
+async def find_jobs_of_card(known: Read, job: Job) -> list[Job]:
+    """Return the job of an id, or the whole batch where the id is that of its card."""
     return await known.together(job) if job.id == job.card_of else [job]

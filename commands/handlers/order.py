@@ -1,4 +1,4 @@
-"""Orders: submits a resolved request as a job."""
+"""Submission of a resolved request as a job."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def _fit_memory(call: Call, resolved: Resolved) -> Resolved:
 
 def _output_settings(rules: Rules, call: Call) -> OutputSettings:
     corner = rules.value(WATERMARK_CORNER)
-    zone, zone_origin = rules.found(TIMEZONE)
+    zone, zone_origin = rules.find_with_origin(TIMEZONE)
     return OutputSettings(
         corner=None if corner is None else Corner(corner),
         suffix=rules.value(WATERMARK_SUFFIX) or "",

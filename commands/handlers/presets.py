@@ -1,4 +1,4 @@
-"""/rushes preset save, use, show, list, delete: options under a name, for oneself or everybody."""
+"""/rushes preset save, use, show, list, delete: named options of a person or a guild."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ NONE = "none"
 """Named instead of a preset, to use none any more."""
 
 BEFORE = "before"
-"""The preset that keeps what somebody had set before they used another."""
+"""The preset that keeps a person's former defaults when they use another preset."""
 
 _SHARED = re.compile(rf"(^|\s)--{SHARED.flag}(?=\s|$)")
 

@@ -80,14 +80,14 @@ def _standstill(jobs: Read) -> Iterator[str]:
 async def status(call: Call) -> Card:
     """Show the status of a job: the named one, or the caller's newest."""
     job = await _find_named_or_newest(call)
-    return job_status.status(call, *await job_status.of_card(call.jobs, job))
+    return job_status.status(call, *await job_status.find_jobs_of_card(call.jobs, job))
 
 
 async def show(call: Call) -> Card:
     """Post a finished job's file again, or show the progress of an unfinished one."""
     job = await _find_named_or_newest(call)
     if job.state is not JobState.DONE or job.removed_at is not None:
-        return job_status.status(call, *await job_status.of_card(call.jobs, job))
+        return job_status.status(call, *await job_status.find_jobs_of_card(call.jobs, job))
     file = call.jobs.files(job)
     if file is None:
         raise UserError("job.files_expired", job=job.id)
@@ -111,7 +111,7 @@ async def cancel(call: Call) -> Card:
 
 
 def _ambiguous_error(call: Call, asked: Mapping[str, Job]) -> Card:
-    """Refuse to choose among several jobs: say how each is cancelled, by the id of its card."""
+    """Return the error for an ambiguous cancel, with the command for each job."""
     card = replies.error(UserError("job.which"), call.locale)
     lines = [
         (
@@ -131,7 +131,7 @@ async def cancel_named(call: Call) -> Card:
     """Cancel the named job.
 
     Raises:
-        UserError: `command.incomplete`: none is named.
+        UserError: `command.incomplete`: no job is named.
     """
     wanted = read_job_id(call)
     if not wanted:
@@ -146,7 +146,7 @@ async def cancel_job(call: Call, job: Job) -> Card:
         UserError: `job.not_yours`: neither its requester nor an admin asks.
     """
     check_owner(call, job)
-    meant = await job_status.of_card(call.jobs, job)
+    meant = await job_status.find_jobs_of_card(call.jobs, job)
     outcomes = [  # the last one first, so that none begins meanwhile
         await call.jobs.cancel(each.id, tenant=call.channel.tenant) for each in reversed(meant)
     ]
@@ -236,7 +236,7 @@ def check_shown(call: Call, job: Job) -> None:
 
 
 def _for_adults(job: Job) -> bool:
-    """Return whether a job was flagged, and let through because of the channel it was made in."""
+    """Whether a flagged job was allowed because its channel is age-restricted."""
     return bool(job.verdict.reasons) and job.verdict.outcome is Outcome.ALLOW
 
 

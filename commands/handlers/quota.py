@@ -46,12 +46,12 @@ MAXIMUM_EVERYWHERE = 1000
 """People to whom the operator gave individual amounts."""
 
 
-async def own(call: Call) -> Card:
+async def show_own_quota(call: Call) -> Card:
     """Show the caller's quota: used, left, time of its reset, and what fits."""
-    if call.text.strip():  # of somebody else, which is what an admin asks
+    if call.text.strip():  # of another person, which only an admin may ask
         if not call.caller.may(Permission.ADMIN):
-            raise call.not_allowed("/rushes-admin quota")
-        return await of_person(call)
+            raise call.permission_error("/rushes-admin quota")
+        return await show_or_set_quota(call)
     rules = await call.rules()
     now = call.clock.now()
     quota = await call.quota(rules)
@@ -75,7 +75,7 @@ async def own(call: Call) -> Card:
     return Card(kind=CardKind.INFO, title=text("quota.title", call.locale), lines=tuple(lines))
 
 
-async def of_person(call: Call) -> Card:
+async def show_or_set_quota(call: Call) -> Card:
     """Show or set the quota of the guild or of a person."""
     given = read_arguments(call, _ADMIN_OPTIONS)
     named, typed = str(given.get(PERSON.name, "")), str(given.get(_AMOUNT.name, ""))
@@ -94,7 +94,7 @@ async def of_person(call: Call) -> Card:
 
 
 async def _about_person(call: Call, rules: Rules, typed: str, since: float) -> list[Line]:
-    """Say what a person used, and the amount that holds for them; the operator hears of both."""
+    """Return the lines with a person's use and limit here, and for the operator in all tenants."""
     wide = await people.resolve_person(call, typed, {}) if call.caller.operator else None
     lines: list[Line] = []
     plain_id = call.directory.plain_id(typed)
@@ -128,7 +128,7 @@ async def _about_person(call: Call, rules: Rules, typed: str, since: float) -> l
 
 
 def _amounts_here(call: Call, rules: Rules) -> list[Line]:
-    """Say what is set for single people, for roles, and for each person."""
+    """Return the lines with the amounts of single people, of roles and of each person."""
     own = rules.value(QUOTA_PEOPLE)
     line = (text("quota.set_people", call.locale, amounts=format_value(own, call.locale)),)
     return [*([line] if own else []), *_amounts_for_all(call, rules)]
@@ -144,7 +144,7 @@ def _amounts_for_all(call: Call, rules: Rules) -> list[Line]:
 
 
 async def _set(call: Call, whom: NamedPerson, typed: str) -> Card:
-    """Set a person's own amount, `unlimited`, or `default` for what everybody has.
+    """Set a person's own amount, `unlimited`, or `default` for the amount of all people.
 
     The operator's holds for what the person uses in all tenants together.
     """
@@ -211,14 +211,14 @@ def _until_line(call: Call, zone: str, seconds: float) -> Line:
 
 
 def _until_everywhere_line(call: Call) -> Line:
-    """Say when the operator's amount is free again: no guild's time zone moves that."""
+    """Return the line with the reset of the operator's amount, which is at midnight UTC."""
     now, zone = call.clock.now(), OPERATOR_ZONE
     seconds = day_of(now, zone)[1] - now
     return (text("quota.until_everywhere", call.locale, seconds=seconds, zone=zone),)
 
 
 def _usual(call: Call, rules: Rules) -> Resolved | None:
-    """Return what the caller's defaults make, if they can make anything."""
+    """Resolve the caller's defaults, or return None where they make no valid render."""
     try:
         return apply_caps(resolve("-", rules.layers(), call.installation), call.caller, rules)
     except UserError:
@@ -230,10 +230,10 @@ def _seconds(milliseconds: int) -> int:
 
 
 def commands() -> tuple[Command, ...]:
-    """Return the commands of this module for everybody."""
-    return (rushes_command(name="quota", handler=own),)
+    """Return the commands of this module for all people."""
+    return (rushes_command(name="quota", handler=show_own_quota),)
 
 
 def admin_commands() -> tuple[Command, ...]:
     """Return the commands of this module for admins."""
-    return (admin_command(name="quota", handler=of_person, options=_ADMIN_OPTIONS),)
+    return (admin_command(name="quota", handler=show_or_set_quota, options=_ADMIN_OPTIONS),)

@@ -1,4 +1,4 @@
-"""Repeats of a job: by a button, from its form, or from the still that it made."""
+"""Repeats of a job: by a button, by its form, or as a clip of the still that it made."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""/rushes settings for oneself, and /rushes-admin settings for a guild and its channels."""
+"""/rushes settings of the caller, and /rushes-admin settings of a guild and its channels."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ _OPTIONS = (_ACTION, KEY, VALUE)
 _ADMIN_OPTIONS = (_ADMIN_ACTION, KEY, VALUE, HERE)
 
 
-async def own(call: Call) -> Card:
+async def own_settings(call: Call) -> Card:
     """Show or change the caller's own settings."""
     given = _arguments(call, _OPTIONS)
     return await _act(call, given, Scope.USER, call.caller.id)
 
 
-async def of_guild(call: Call) -> Card:
+async def guild_settings(call: Call) -> Card:
     """Show or change the settings of the guild, or with `--channel` of this channel."""
     given = _arguments(call, _ADMIN_OPTIONS)
     if given.get("action") == "log":
@@ -129,8 +129,8 @@ async def _with_known_names(call: Call, setting: Setting, value: Stored) -> Stor
     """Return a value with the ids of the roles, channels or people that it names.
 
     Raises:
-        UserError: `setting.no_role`, `setting.unknown_channel`, `setting.no_person`: a name that
-            nobody has would lock out everybody, or nobody.
+        UserError: `setting.no_role`, `setting.unknown_channel`, `setting.no_person`: an unknown
+            name would lock out all people, or none.
     """
     match setting.naming:
         case NameKind.ROLES:
@@ -205,10 +205,10 @@ async def _log(call: Call) -> Card:
 
 
 def commands() -> tuple[Command, ...]:
-    """Return the commands of this module for everybody."""
-    return (rushes_command(name="settings", handler=own, options=_OPTIONS),)
+    """Return the commands of this module for all people."""
+    return (rushes_command(name="settings", handler=own_settings, options=_OPTIONS),)
 
 
 def admin_commands() -> tuple[Command, ...]:
     """Return the commands of this module for admins."""
-    return (admin_command(name="settings", handler=of_guild, options=_ADMIN_OPTIONS),)
+    return (admin_command(name="settings", handler=guild_settings, options=_ADMIN_OPTIONS),)

@@ -1,4 +1,4 @@
-"""Settings in words: all of them in groups on one card, and one of them explained."""
+"""Cards of settings: the list in groups, and the explanation of one setting."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from commands.specs.layers import BUILT_IN
 from commands.specs.resolve import resolve
 from commands.text.card import Card, CardKind, Line
 from commands.text.messages import text
-from commands.text.option_texts import legal, option_help
+from commands.text.option_texts import describe_legal_values, option_help
 from inference.domain.errors import UserError
 from inference.domain.untrusted_text import cut
 
@@ -73,7 +73,7 @@ def _list_lines(call: Call, rules: Rules, scope: Scope, *, explained: bool) -> l
             for setting in call.policy.known.by_key.values()
             if setting.topic is topic and _concerns(call, setting, rules, scope)
         ]
-        unset = [each.key for each in settings if rules.found(each)[1] == BUILT_IN]
+        unset = [each.key for each in settings if rules.find_with_origin(each)[1] == BUILT_IN]
         found = [
             _list_line(call, setting, rules, explained=explained)
             for setting in settings
@@ -87,13 +87,13 @@ def _list_lines(call: Call, rules: Rules, scope: Scope, *, explained: bool) -> l
 
 
 def _concerns(call: Call, setting: Setting, rules: Rules, scope: Scope) -> bool:
-    """Return whether a setting has a use and can be set in a scope, or is set for those in it."""
+    """Whether the list of a scope shows a setting: it can be set there, or is set already."""
     useful = call.installation.offers(setting.sets or setting.option)
-    return (useful and scope in setting.scopes) or rules.found(setting)[1] != BUILT_IN
+    return (useful and scope in setting.scopes) or rules.find_with_origin(setting)[1] != BUILT_IN
 
 
 def _list_line(call: Call, setting: Setting, rules: Rules, *, explained: bool) -> str:
-    value, origin = rules.found(setting)
+    value, origin = rules.find_with_origin(setting)
     about = _about(setting, call.locale)
     if origin == BUILT_IN:
         return text("help.line", call.locale, name=setting.key, help=about)
@@ -123,8 +123,8 @@ def explain_setting(call: Call, setting: Setting, rules: Rules, command: str) ->
 
 
 def find_value_in_force(call: Call, setting: Setting, rules: Rules) -> tuple[Any, str]:
-    """Return the value that is taken where a setting holds, and the layer that it comes from."""
-    value, origin = rules.found(setting)
+    """Return the value in force of a setting, and the layer it comes from."""
+    value, origin = rules.find_with_origin(setting)
     if origin != BUILT_IN or setting not in call.policy.known.defaults.values():
         return value, origin
     name = setting.key.partition(".")[2]
@@ -136,7 +136,7 @@ def find_value_in_force(call: Call, setting: Setting, rules: Rules) -> tuple[Any
 
 
 def make_example(call: Call, setting: Setting, now: Any) -> str:
-    """Return a value as somebody could type it here, if there is one another than that of now."""
+    """Return a valid value as it is typed, other than the current one if possible."""
     legal: list[str] = []
     for typed in _guesses(call, setting):
         try:
@@ -197,7 +197,7 @@ def _line(call: Call, setting: Setting, value: Any, origin: str, *, length: int)
 
 
 def _now(call: Call, value: Any, origin: str) -> str:
-    """Say what holds and where it comes from; what nobody set comes from nowhere."""
+    """Return the line with the current value and the layer it comes from, if it is set."""
     if value is None or value == "":
         return text("setting.now_unset", call.locale)
     source = text(f"origin.{origin}", call.locale)
@@ -205,7 +205,7 @@ def _now(call: Call, value: Any, origin: str) -> str:
 
 
 def _legal(setting: Setting, call: Call) -> str:
-    """Say in words what can be set."""
+    """Describe the legal values of a setting."""
     option, locale = setting.option, call.locale
     if setting.sets is not None:
         option = call.installation.options.shown.get(setting.sets.name, option)
@@ -215,7 +215,7 @@ def _legal(setting: Setting, call: Call) -> str:
         return text("setting.shape.gpu_time", locale)
     if option.kind is Kind.FLAG:
         return text("setting.shape.switch", locale)
-    values = legal(option, call.installation.offered, locale)
+    values = describe_legal_values(option, call.installation.offered, locale)
     if values is not None:
         return values
     return text("setting.shape.text", locale, limit=option.max_length)

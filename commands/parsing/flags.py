@@ -1,4 +1,4 @@
-"""Typed text to prompt and options, and back: `a red fox --aspect 16:9 --camera pan left`.
+"""Parser and writer of typed requests: `a red fox --aspect 16:9 --camera pan left`.
 
 Flags may stand anywhere. A value follows after a space or `=`; choices of two words need no quotes,
 because the legal values are known. The text of `--negative` runs to the next flag unless quoted.
@@ -43,7 +43,7 @@ class ParsedRequest:
 
 
 def parse(text: str, known: OptionSet, advised: OptionSet | None = None) -> ParsedRequest:
-    """Read a typed line.
+    """Parse a typed line into a prompt and options.
 
     The text is cleaned (`inference.domain.untrusted_text`), and runs of spaces in the prompt count
     as one.
@@ -64,7 +64,7 @@ def parse(text: str, known: OptionSet, advised: OptionSet | None = None) -> Pars
 def parse_options(
     text: str, known: OptionSet, advised: OptionSet | None = None
 ) -> dict[str, Value]:
-    """Read a typed line of flags alone, such as `--aspect 16:9 --camera pan left`; see `parse`.
+    """Parse a line of flags without a prompt, such as `--aspect 16:9 --camera pan left`.
 
     Raises:
         UserError: `flag.*` or `value.*`; `command.too_many_words` for anything that is no flag.
@@ -98,12 +98,12 @@ def _read(
 
 
 def render_options(options: Mapping[str, Value], known: OptionSet) -> str:
-    """Write flags that `parse_options` reads as `options`; what is not known is left out."""
+    """Write options as flags; `parse_options` is the inverse. Unknown ones are left out."""
     return " ".join(_write_flags(options, known))
 
 
 def render(typed: ParsedRequest, known: OptionSet) -> str:
-    """Write a line that `parse` reads as `typed`: the prompt first, then the flags."""
+    """Write a request as a line, the prompt first; `parse` is the inverse."""
     flags = _write_flags(typed.options, known)
     line = " ".join([typed.prompt, *flags])
     try:
@@ -250,7 +250,7 @@ class _Reader:
 
     @contextlib.contextmanager
     def _offer_correction(self, start: int, end: int) -> Iterator[None]:
-        """Say how the text reads with the suggested value, where one in this place is wrong."""
+        """Offer the text with the suggested value in place of a mistyped one."""
         try:
             yield
         except UserError as error:

@@ -1,4 +1,4 @@
-"""Messages that greet, thank or ask for help, and so describe no clip."""
+"""Recognition of messages that only greet, thank or ask for help."""
 
 from __future__ import annotations
 

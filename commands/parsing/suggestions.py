@@ -28,7 +28,7 @@ _SIZE = re.compile(
 
 
 def closest(word: str, known: Iterable[str], *, at_least: float = LIKELY) -> str | None:
-    """Return the known word most like `word`, or None when none is like it.
+    """Return the known word most similar to `word`, or None.
 
     A beginning means the whole word: `set` is `settings`, though it looks more like `preset`.
     Of sizes it is the nearest: 3:2 is meant to be 4:3, though it looks like 3:4.
@@ -51,6 +51,6 @@ def closest(word: str, known: Iterable[str], *, at_least: float = LIKELY) -> str
 
 
 def _size(word: str) -> float | None:
-    """Return the height that a word names, or the width for a height of one, if it is a size."""
+    """Parse a size: a height such as 360p, or the quotient of a ratio such as 16:9."""
     found = _SIZE.fullmatch(word.strip())
     return None if found is None else int(found["size"]) / int(found["to"] or 1)

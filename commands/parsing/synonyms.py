@@ -1,4 +1,4 @@
-"""Words that people type for something that has another name here, or that a plugin would add."""
+"""Synonyms of flags and commands in other tools, and the names that bundled plugins add."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ OPTION_NAMES: Mapping[str, str] = {
 """Flags by the words that other tools have for them."""
 
 BUTTONS = frozenset({"extend", "reroll", "edit", "retry", "info", "larger", "delete", "remove"})
-"""What is no command but a button of a clip."""
+"""Words for buttons of a clip, which are not commands."""
 
 COMMANDS: Mapping[str, str] = {
     "models": "/rushes settings default.model",

@@ -1,4 +1,4 @@
-"""Checks a value of an option, whether typed as text or sent typed by a platform."""
+"""Validation of an option's value: text as typed, or a typed value of a platform."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def accept(option: Option, raw: Value) -> Value:
 
 
 def accept_advising(option: Option, raw: Value, advised: Option | None) -> Value:
-    """Do as `accept`; errors list the values of `advised`, which are fewer.
+    """Accept a value as `accept` does; errors list the fewer values of `advised`.
 
     Raises:
         UserError: `value.*`.
@@ -72,7 +72,7 @@ def accept_advising(option: Option, raw: Value, advised: Option | None) -> Value
 
 
 def accept_for(option: Option, raw: Value, works: OptionSet | None) -> Value:
-    """Do as `accept_advising`, with the options of a model; some have one fixed number.
+    """Accept a value as `accept_advising` does, with the options of a model.
 
     Raises:
         UserError: `value.*`, `model.fixed`.
@@ -88,7 +88,7 @@ def accept_for(option: Option, raw: Value, works: OptionSet | None) -> Value:
 
 
 def accept_offering(option: Option, raw: Value, works: OptionSet | None = None) -> Value:
-    """Do as `accept_for`; the error offers a button with the likeliest value.
+    """Accept a value as `accept_for` does; the error offers a button with the likeliest value.
 
     Raises:
         Refusal: `value.mistyped`.
@@ -104,7 +104,7 @@ def accept_offering(option: Option, raw: Value, works: OptionSet | None = None) 
 
 
 def restore_value(option: Option, stored: Value) -> Value:
-    """Return the legal value that a stored one means; a number out of range becomes the nearest.
+    """Return a stored value as it is legal now; a number out of range becomes the nearest.
 
     Raises:
         UserError: `value.*`: it is no longer legal, such as a choice that was removed.
@@ -118,12 +118,12 @@ def restore_value(option: Option, stored: Value) -> Value:
 
 
 def label(option: Option) -> str:
-    """Name the option as people type it, for error sentences."""
+    """Return the name of an option as people type it."""
     return f"--{option.flag}" if option.flag else option.name
 
 
 def shorten(text: str) -> str:
-    """Shorten what somebody typed to what an error sentence can repeat."""
+    """Shorten typed text to a length that an error sentence can repeat."""
     return cut(text, MAX_SHOWN)
 
 

@@ -89,7 +89,7 @@ def _dump(value: Any) -> str | None:
 
 
 def _load(value: str | None) -> Any:
-    """Return what was written; what cannot be read any more is nothing."""
+    """Decode a stored value; None where it cannot be read."""
     try:
         return None if value is None else json.loads(value)
     except (ValueError, TypeError, RecursionError):

@@ -18,7 +18,7 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Erasure:
-    """One person who is being forgotten in one tenant."""
+    """The requested erasure of a person's data in one tenant."""
 
     id: str = field(default_factory=new_job_id)
     """Of the message that says so in the end."""
@@ -57,7 +57,7 @@ class ErasureStore:
         )
 
     async def mark_erased(self, erasure_id: str) -> None:
-        """Record that only what is being stopped is still there."""
+        """Record that everything is deleted but jobs that are still being stopped."""
         await self._database.execute(
             "erased", "UPDATE erasures SET erased = 1 WHERE id = ?", (erasure_id,)
         )
@@ -82,7 +82,7 @@ class ErasureStore:
         await self._database.write("erasure_untold", work)
 
     async def take_untold(self, tenant: str, person: str) -> bool:
-        """Return whether a person is still to be notified, and mark them as notified."""
+        """Mark a person as told of their erasure; return whether they were still to be told."""
         if not await self._database.read("SELECT 1 FROM erasures WHERE untold = 1 LIMIT 1"):
             return False
 
@@ -96,13 +96,13 @@ class ErasureStore:
         return await self._database.write("erasure_told", work)
 
     async def open(self) -> list[Erasure]:
-        """Return the erasures whose people are still to be notified."""
+        """Return the erasures whose people were not told yet."""
         rows = await self._database.read("SELECT * FROM erasures WHERE untold = 0")
         found = []
         for row in rows:
             try:
                 found.append(_decode(row))
-            except (ValueError, TypeError) as error:  # damaged: nobody can be told
+            except (ValueError, TypeError) as error:  # damaged: its person cannot be told
                 _log.warning("erasure.unreadable", error=type(error).__name__)
         return found
 

@@ -19,7 +19,7 @@ from inference.domain.job import TYPED
 def check_options(
     options: Mapping[str, Value], installation: Installation, *, model: str | None = None
 ) -> None:
-    """Refuse options that no render can have together.
+    """Check that a render can have these options together.
 
     Args:
         options: Checked values by name; a model among them is the one that is judged by.
@@ -36,7 +36,7 @@ def check_options(
     refusals: list[UserError] = []
     for candidate in candidates:
         if installation.problem(candidate.name) is not None:
-            return  # nobody knows what it can do; who asks for a clip of it gets the reason
+            return  # its capabilities are unknown; a render with it gets the reason
         refusal = _refusal(options, candidate, installation)
         if refusal is None:
             return
@@ -47,7 +47,7 @@ def check_options(
 def _refusal(
     options: Mapping[str, Value], model: Capabilities, installation: Installation
 ) -> UserError | None:
-    """Return why a model cannot do it, with or without an image to begin with."""
+    """Return the refusal of options by a model, with or without a first image, or None."""
     refusals = []
     for image in ({}, {IMAGE.name: "-"}):
         values = {MODEL.name: model.name, **image}
@@ -64,7 +64,7 @@ def _refusal(
 
 
 def _resolve_error(layers: Sequence[Layer], installation: Installation) -> UserError | None:
-    """Return why a render cannot have what was asked for, or None.
+    """Return the refusal of a request, or None.
 
     What an effect takes beside its switch is fine by itself: it waits for a render with the effect.
     """

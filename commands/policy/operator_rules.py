@@ -1,4 +1,4 @@
-"""The operator's rules for everybody on this machine, whatever a guild sets for itself."""
+"""The operator's rules for all tenants of this machine; guilds cannot change them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class OperatorRules:
     """The only guilds and workspaces that are served, if any are named."""
 
     def allows(self, tenant: str, *, platform: str = "", personal: bool = False) -> bool:
-        """Return whether a tenant is served.
+        """Whether a tenant is served.
 
         Args:
             tenant: Its key.

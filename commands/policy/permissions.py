@@ -167,7 +167,7 @@ def list_possible_values(cap: Cap, spec: Spec, capabilities: Capabilities) -> li
 
 
 def _binding(caller: Caller, rules: Rules) -> list[tuple[Cap, Any]]:
-    """Return the caps that hold for somebody, with their limits."""
+    """Return the caps that hold for a caller, with their limits."""
     if caller.may(Permission.ADMIN):
         return []
     return [

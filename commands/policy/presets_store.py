@@ -1,4 +1,4 @@
-"""Store of presets: named options of a person, or of a guild for everybody."""
+"""Store of presets: named options of a person or a guild."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class PresetStore:
                 "INSERT OR REPLACE INTO presets (tenant, owner, name, options) VALUES (?, ?, ?, ?)",
                 (tenant, preset.owner, preset.name, json.dumps(dict(preset.options))),
             )
-            if preset.owner == EVERYBODY:  # what people prefer is nobody else's business
+            if preset.owner == EVERYBODY:  # a person's own preferences are private
                 entry = self._entry(
                     tenant, preset.name, actor, before=before, after=dict(preset.options)
                 )
@@ -124,7 +124,7 @@ class PresetStore:
         )
 
     def _restore(self, stored: str) -> dict[str, Value]:
-        """Return the options of a stored preset, without those that mean nothing any more."""
+        """Return the options of a stored preset, without those that are no longer legal."""
         try:
             return restore_options(json.loads(stored), self._known)
         except (ValueError, TypeError, RecursionError):  # damaged

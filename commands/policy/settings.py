@@ -79,13 +79,13 @@ class FlaggedPolicy(StrEnum):
 
     DENY = "deny"
     SPOILER = "spoiler"
-    """It is made, and hidden until somebody asks to see it."""
+    """It is made, and hidden until a viewer reveals it."""
     OFF_IN_AGE_RESTRICTED = "off-in-age-restricted"
     """It is made where only adults are, and denied everywhere else."""
 
 
 class Language(StrEnum):
-    """Language of messages that everybody sees."""
+    """Language of public messages."""
 
     AUTO = "auto"
     """That of the requester."""
@@ -211,7 +211,7 @@ QUOTA_PEOPLE = _amounts_of("quota.people", naming=NameKind.PEOPLE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cap:
-    """A cap: the most of one option for everybody, and the roles without it."""
+    """A cap: the highest value of one option, and the roles that are exempt."""
 
     option: Option
     limit: Setting
@@ -308,9 +308,9 @@ class Rules:
 
     def value(self, setting: Setting) -> Any:
         """Return the value in force; its type is the setting's, None where nothing is set."""
-        return self.found(setting)[0]
+        return self.find_with_origin(setting)[0]
 
-    def found(self, setting: Setting) -> tuple[Stored | None, str]:
+    def find_with_origin(self, setting: Setting) -> tuple[Stored | None, str]:
         """Return the value in force, and the name of the layer it comes from."""
         for scope in reversed(Scope):
             if scope in setting.scopes and setting.key in self.of(scope):
@@ -318,7 +318,7 @@ class Rules:
         return setting.default, BUILT_IN
 
     def of(self, scope: Scope) -> Mapping[str, Stored]:
-        """Return the values of one scope alone."""
+        """Return the values of one scope."""
         match scope:
             case Scope.GUILD:
                 return self.guild

@@ -55,7 +55,7 @@ class SettingsStore:
         self._cache: dict[str, _Cached] = {}
 
     async def rules(self, tenant: str, *, channel: str, person: str) -> Rules:
-        """Return the settings in force for a person in a channel, all returned changes included."""
+        """Return the settings in force for a person in a channel."""
         kept = await self._load_tenant(tenant)
         return Rules(
             guild=kept.get((Scope.GUILD, ""), {}),
@@ -124,7 +124,7 @@ class SettingsStore:
                 " DO UPDATE SET value = excluded.value",
                 (*place, json.dumps(change.value)),
             )
-        if change.scope is not Scope.USER:  # what people prefer is nobody else's business
+        if change.scope is not Scope.USER:  # a person's own preferences are private
             entry = Entry(
                 tenant=tenant,
                 at=self._clock.now(),
@@ -157,13 +157,13 @@ class SettingsStore:
                     self._clock.now(),
                 )
         kept = self._group_by_scope(sound)
-        # What was read while somebody changed it may already be old: it serves this call only.
+        # A change during the read makes the result stale: it is used for this call only.
         if generation == cached.generation:
             cached.kept = kept
         return kept
 
     def _group_by_scope(self, rows: Iterable[aiosqlite.Row]) -> _Kept:
-        """Sort rows by whom they are for, without what this version or its models do not know."""
+        """Group rows by scope and subject, without settings that this version does not know."""
         kept: _Kept = {}
         for row in rows:
             setting, scope = self._known.by_key.get(row["key"]), Scope(row["scope"])

@@ -34,7 +34,7 @@ class Viewer:
 
     tenant: str
     person: str = ""
-    """As the tenant knows them; empty for nobody in particular."""
+    """As the tenant knows them; empty for no particular person."""
     channels: frozenset[str] = frozenset()
     """The channel they look from; for a thread also the channel it is in."""
     guest: bool = False
@@ -47,7 +47,7 @@ class Viewer:
 
 
 def find_job_access(job: Job, viewer: Viewer) -> JobAccess:
-    """Return how much of a job somebody may see."""
+    """Return how much of a job a viewer may see."""
     if job.tenant != viewer.tenant:
         return JobAccess.NONE
     if viewer.person and job.requester.id == viewer.person:
@@ -62,5 +62,5 @@ def find_job_access(job: Job, viewer: Viewer) -> JobAccess:
 
 
 def can_see(job: Job, viewer: Viewer) -> bool:
-    """Return whether somebody may see a job, with its prompt and its file."""
+    """Whether a viewer may see a job, with its prompt and its file."""
     return find_job_access(job, viewer) is JobAccess.ALL

@@ -24,8 +24,8 @@ class Passes:
 def extend_clip(job: Job, capabilities: Capabilities, passes: Passes | None = None) -> Spec:
     """Return the spec of the clip that contains a job's clip and more after it.
 
-    The seed is drawn anew: the same noise again would only repeat what is there. References stay
-    behind, because the clip begins as it did and shall no longer end there.
+    The seed is new: the same noise would repeat the clip. References are dropped, because the
+    longer clip begins with the old one and no longer ends where that did.
 
     Args:
         job: Made the clip.
@@ -33,7 +33,7 @@ def extend_clip(job: Job, capabilities: Capabilities, passes: Passes | None = No
         passes: What comes after it; one pass as long as the job's by default.
 
     Raises:
-        UserError: `extend.*`: it is no clip, its model cannot, or it would become too long.
+        UserError: `extend.*`: it is not a clip, its model cannot extend, or it would be too long.
     """
     if not capabilities.extends:
         raise UserError("extend.model", model=capabilities.title)

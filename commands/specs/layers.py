@@ -1,8 +1,8 @@
 """Layers of settings, and how each option is picked from them.
 
-Built-in < model < config < guild < channel < user < typed. What somebody asked for in this very
-call must be possible, or they are told what is; a preference that the chosen model cannot follow
-is passed over for the next weaker one.
+Built-in < model < config < guild < channel < user < typed. A value that was requested in this call
+must be possible, otherwise the call is refused; a default that the chosen model does not support
+is skipped for the next weaker one.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Layer:
     asked: bool = False
     """Set in this very call: an impossible value is an error instead of being passed over."""
     references: Mapping[str, Reference] = field(default_factory=dict)
-    """Images that nobody typed, by option: they come from another job."""
+    """Images taken from another job, by option."""
 
 
 class Choice:

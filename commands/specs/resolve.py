@@ -75,7 +75,7 @@ def resolve(
         layers: Settings with checked values, the weakest first; built-in values and those of the
             config and the model are added here.
         installation: The installed models.
-        seed: Called when nobody chose a seed.
+        seed: Called when no seed was chosen.
 
     Raises:
         UserError: `model.*`, `image.*`, `option.*`: an asked value is impossible with this model. A

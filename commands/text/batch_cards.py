@@ -155,7 +155,7 @@ def _fraction(job: Job, status: JobStatus) -> float:
 
 
 def _left(jobs: Sequence[Job], statuses: Sequence[JobStatus]) -> float | None:
-    """Return in how many seconds the last of them is expected, or None."""
+    """Return the seconds until the last job is expected to end, or None."""
     left = []
     for job, status in zip(jobs, statuses, strict=True):
         if job.ended:

@@ -47,7 +47,7 @@ class Instant:
     zone: str = ""
     """IANA time zone in which it is written where a chat cannot show each reader their own."""
 
-    def written(self, zone: tzinfo = UTC) -> str:
+    def format(self, zone: tzinfo = UTC) -> str:
         """Write it as hours and minutes, in `zone` if it has no zone, or one that is not known."""
         with contextlib.suppress(KeyError, ValueError, OSError):  # the zone database may change
             zone = ZoneInfo(self.zone) if self.zone else zone
@@ -221,7 +221,7 @@ def plain_line(line: Line, *, zone: tzinfo = UTC) -> str:
 def _plain_part(part: str | Instant | Person, zone: tzinfo) -> str:
     match part:
         case Instant():
-            return part.written(zone)
+            return part.format(zone)
         case Person():
             return part.shown
         case _:

@@ -162,7 +162,7 @@ def info(
         measured: Whether to say what it cost.
     """
     recipe = tuple((line,) for line in summary.recipe(job, locale, options))
-    whole = summary.whole(job.spec, locale)
+    whole = summary.total_length(job.spec, locale)
     actions = [Action.REROLL]
     if extendable and can_extend(job, capabilities):
         actions.append(Action.EXTEND)

@@ -70,7 +70,7 @@ def buttons(job: Job, actions: Sequence[Action], locale: str) -> tuple[Button, .
 
 
 def confirmation(job_id: str, locale: str) -> Card:
-    """Return the confirmation of a deletion for everybody."""
+    """Return the confirmation of deleting a file that other people see too."""
     asked = _deletion(locale)
     return Card(
         kind=CardKind.INFO,
@@ -110,7 +110,7 @@ def open_label(job: Job, locale: str, *, number: int | None = None, sheet: bool 
 
 
 def relabel_info(buttons: tuple[Button, ...], locale: str) -> tuple[Button, ...]:
-    """Call Info by what it is for while a job is rendered."""
+    """Relabel the Info button "Details" while a job is rendered."""
     label = text("button.details", locale)
     return tuple(
         replace(button, label=label) if button.action is Action.INFO else button

@@ -1,4 +1,4 @@
-"""Lines of text on the cards of a job; see `cards`."""
+"""Lines of text on the cards of a job."""
 
 from __future__ import annotations
 

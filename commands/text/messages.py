@@ -68,7 +68,7 @@ def error_text(error: RushesError | Failure, locale: str) -> str:
 
 
 def member_text(error: RushesError | Failure, locale: str) -> str:
-    """Return the sentence for members: the same, without paths of the machine."""
+    """Return an error's sentence without paths of this machine, for members."""
     if isinstance(error, UserErrors):
         return "\n".join(member_text(one, locale) for one in error.errors)
     params = without_paths(error.code, error.params)
@@ -93,7 +93,7 @@ _YEAR = 365 * _DAY
 
 
 def format_estimate(seconds: float, locale: str) -> str:
-    """Write an estimate no more exactly than it is known: about 40 s, 3 min, 4 years."""
+    """Write a rounded estimate of a length of time: about 40 s, 3 min, 4 years."""
     if seconds >= _YEAR:
         shown = text("duration.years", locale, count=round(seconds / _YEAR))
         return text("duration.about", locale, duration=shown)
@@ -262,7 +262,7 @@ _PATH = re.compile(r"(?<![\w/:.~-])~?(?:/[^\s/'\"“”:;,()\[\]<>]+)+/?")
 
 
 def without_paths(code: str, params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values of an error's sentence as members may see them: files by name only."""
+    """Return the values of an error without folders of this machine: files by name only."""
     if code in _TYPED:
         return dict(params)
     return {name: _hidden(name, value) for name, value in params.items()}

@@ -23,13 +23,13 @@ def option_name(option: Option, locale: str) -> str:
 
 
 def field_label(option: Option, locale: str) -> str:
-    """Return what stands above an option's field in a form."""
+    """Return the label of an option's field in a form."""
     name = option_name(option, locale)
     return name[:1].upper() + name[1:]
 
 
 def effect_name(use: EffectUse, locale: str) -> str:
-    """Return what an effect is called: its option's name, and whether the model has its picture."""
+    """Return the name of an effect, and whether the model has its picture."""
     name = _known(f"label.{use.name}", locale) or str(use.name)
     return name if use.changes_frames else text("facts.reference", locale, name=name)
 
@@ -58,8 +58,10 @@ def format_value(option: Option, value: object, locale: str) -> str:
     return text(option.unit, locale, count=value) if option.unit else str(value)
 
 
-def legal(option: Option, models: Iterable[Capabilities], locale: str) -> str | None:
-    """Say which values an option takes; None for texts. Of a long list, only its ends."""
+def describe_legal_values(
+    option: Option, models: Iterable[Capabilities], locale: str
+) -> str | None:
+    """Describe the legal values of an option; None for texts. A long list is shortened."""
     choices = [str(choice) for choice in option.choices]
     if option.kind is Kind.MODEL:
         choices = [model.name for model in models]

@@ -40,7 +40,7 @@ _ENDINGS = {
 
 _FIRST_SYLLABLE, _LAST_SYLLABLE = "가", "힣"
 _FINALS = 28
-"""Syllables are ordered by their final consonant last; the first of each row has none."""
+"""Syllables are ordered by their final consonant last; the first of each row ends in a vowel."""
 _FINAL_RIEUL = 8
 
 

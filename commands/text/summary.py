@@ -52,8 +52,8 @@ def clip_facts(job: Job, locale: str, capabilities: Capabilities | None) -> str:
     return join_facts(shown, locale)
 
 
-def whole(spec: Spec, locale: str) -> str | None:
-    """Say how long a clip of several passes is in all; None where one pass is the whole clip."""
+def total_length(spec: Spec, locale: str) -> str | None:
+    """Write the total length of a clip of several passes; None where there is one pass."""
     if spec.total_frames == spec.frames:
         return None
     return join_facts([_length(spec, locale), *_added_length(spec, locale)], locale)
@@ -98,7 +98,7 @@ _SAYS_NOTHING = frozenset({"off", "none"})
 
 
 def _own(spec: Spec, locale: str, capabilities: Capabilities | None) -> Iterator[str]:
-    """Yield what the basic ones of the model's own options are set to."""
+    """Yield the values of the model's own basic options."""
     for own in capabilities.options if capabilities else ():
         option, value = own_option(own), spec.options.get(own.name)
         silent = value is None or value is False or value in _SAYS_NOTHING
@@ -121,7 +121,7 @@ def _effects(spec: Spec, locale: str) -> Iterator[str]:
 
 
 def _added_length(spec: Spec, locale: str) -> list[str]:
-    """Say how much of a clip is new, if it goes on from another one."""
+    """Write how much of an extended clip is new."""
     if not spec.after_frames:
         return []
     return [text("facts.extended", locale, count=spec.total_frames - spec.after_frames)]

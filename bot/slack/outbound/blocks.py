@@ -272,7 +272,7 @@ def _named(part: str | Person) -> str:
 
 def _date(instant: Instant) -> str:
     """Write a time that each reader sees in their own zone."""
-    fallback = f"{instant.written()} {instant.zone or 'UTC'}"
+    fallback = f"{instant.format()} {instant.zone or 'UTC'}"
     return f"<!date^{int(instant.at)}^{{time}}|{fallback}>"
 
 

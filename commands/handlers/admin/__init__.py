@@ -1,1 +1,1 @@
-"""Admin commands: /rushes-admin; also /rushes settings and quota, which share their code."""
+"""Commands of admins and the operator: /rushes-admin."""

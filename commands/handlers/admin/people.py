@@ -1,4 +1,4 @@
-"""Resolves the people named in commands of admins and the operator."""
+"""Resolution of people named in commands of admins and the operator."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ async def resolve_person(call: Call, typed: str, given: Mapping[str, Value]) -> 
     """
     operator = call.caller.may(Permission.OPERATOR)
     if given.get(EVERYWHERE_FLAG.name) and not operator:
-        raise call.not_allowed(f"--{EVERYWHERE_FLAG.flag}", Permission.OPERATOR)
+        raise call.permission_error(f"--{EVERYWHERE_FLAG.flag}", Permission.OPERATOR)
     everywhere = operator and not given.get(HERE_FLAG.name)
     person = call.directory.plain_id(typed)
     if everywhere and _FULL_NAME.fullmatch(person) and len(person) <= 2 * MAXIMUM_NAME:
