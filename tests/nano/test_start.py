@@ -73,13 +73,17 @@ def test_louder_captions_change_no_answer():
     model = load_transformer(WEIGHTS / "transformer")
     noisy = torch.randn(1, 16, 5, 4, 6, generator=torch.Generator().manual_seed(0))
     encoder = load_text_encoder(WEIGHTS / "text_encoder")
-    caption = encoder.encode("a red ball in the snow").tokens[None, None].float()
+    caption = encoder.encode("a red ball in the snow").tokens.float()
     level, asked = torch.tensor([900.0]), {"fps": torch.tensor([24.0]), "size": PixelSize(32, 48)}
+
+    def answer(caption):
+        return model.denoise(noisy, level, model.prepare(noisy.shape, [caption], **asked))
+
     with torch.inference_mode():
-        before = model(noisy, level, caption, **asked)
+        before = answer(caption)
         turn_up_captions(model, 20)
-        after = model(noisy, level, caption, **asked)
-        other = model(noisy, level, 2 * caption, **asked)
+        after = answer(caption)
+        other = answer(2 * caption)
     torch.testing.assert_close(after, before, rtol=0, atol=1e-4)
     assert not torch.allclose(other, after, atol=1e-4)
 

@@ -1,6 +1,7 @@
 """Notations of the original that the product does not offer, for comparison with its vectors.
 
-Prompts per pass (`|0|text|2|text`), a JSON suffix with references, and mask strategies.
+Prompts per pass (`|0|text|2|text`), a JSON suffix with references, mask strategies, and padded
+captions.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from inference.opensora.geometry import PixelSize
+from inference.opensora.networks.transformer import STDiT3
 from inference.opensora.sampler import NoiseSource, Sampler
 
 TOP_LEVEL = 1000.0
@@ -211,3 +214,46 @@ def over_frames(flags: Tensor) -> Tensor:
 def noised_to(clean: Tensor, noise: Tensor, level: float) -> Tensor:
     share = level / TOP_LEVEL
     return (1 - share) * clean + share * noise
+
+
+def evaluate(
+    model: STDiT3,
+    x: Tensor,
+    timestep: Tensor,
+    y: Tensor,
+    mask: Tensor | None = None,
+    *,
+    fps: Tensor,
+    size: PixelSize,
+    x_mask: Tensor | None = None,
+    cond: Tensor | None = None,
+    cond_mask: Tensor | None = None,
+    mask_index: Sequence[int] | None = None,
+    y_null: Tensor | None = None,
+) -> Tensor:
+    """Evaluate the network once, with the original's arguments.
+
+    `y` and `y_null` are padded captions [B, 1, tokens, caption_channels]; `mask` [b, tokens]
+    marks the tokens of both that are not padding (rows repeat if b < B; None means all). The
+    other arguments are those of `prepare` and `denoise`, where `x_mask` is `active`.
+    """
+    conditions = model.prepare(
+        x.shape,
+        _without_padding(y, mask),
+        fps=fps,
+        size=size,
+        cond=cond,
+        cond_mask=cond_mask,
+        mask_index=mask_index,
+        empty_captions=None if y_null is None else _without_padding(y_null, mask),
+    )
+    return model.denoise(x, timestep, conditions, x_mask)
+
+
+def _without_padding(padded: Tensor, mask: Tensor | None) -> list[Tensor]:
+    """Return the captions of [B, 1, tokens, channels] without padding."""
+    rows = padded.squeeze(1)
+    if mask is None:
+        return list(rows)
+    kept = mask.repeat(len(rows) // len(mask), 1) != 0
+    return [row[keep] for row, keep in zip(rows, kept, strict=True)]

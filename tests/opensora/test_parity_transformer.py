@@ -4,6 +4,7 @@ torch = pytest.importorskip("torch")
 
 from inference.opensora.geometry import PixelSize  # noqa: E402
 from tests.opensora import opensora_vectors as vectors  # noqa: E402 - needs torch
+from tests.opensora.original_notation import evaluate  # noqa: E402
 
 pytestmark = pytest.mark.model
 
@@ -11,7 +12,8 @@ TOLERANCE = 1e-4
 
 
 def run(model, case, given):
-    return model(
+    return evaluate(
+        model,
         given["in/x"],
         given["in/timestep"],
         given["in/y"],

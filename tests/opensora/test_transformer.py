@@ -15,6 +15,7 @@ from inference.opensora.networks.regions import (  # noqa: E402
     window_by_window,
 )
 from tests.opensora import opensora_vectors as vectors  # noqa: E402 - needs torch
+from tests.opensora.original_notation import evaluate  # noqa: E402
 
 pytestmark = pytest.mark.model
 
@@ -216,7 +217,7 @@ def test_a_text_mask_may_have_holes():
     padded = noise(2, 1, 6, 12)
     mask = torch.tensor([[1, 0, 1, 1, 0, 0], [0, 1, 0, 0, 0, 1]])
 
-    out = model(x, time, padded, mask, fps=torch.tensor([24.0]), size=SIZE)
+    out = evaluate(model, x, time, padded, mask, fps=torch.tensor([24.0]), size=SIZE)
 
     rows = [padded[0, 0][[0, 2, 3]], padded[1, 0][[1, 5]]]
     conditions = model.prepare(x.shape, rows, fps=torch.tensor([24.0]), size=SIZE)

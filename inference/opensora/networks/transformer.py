@@ -86,15 +86,6 @@ class Conditions:
         )
 
 
-def _captions(padded: Tensor, mask: Tensor | None) -> list[Tensor]:
-    """Return the captions of [B, 1, tokens, channels] without padding."""
-    rows = padded.squeeze(1)
-    if mask is None:
-        return list(rows)
-    kept = mask.repeat(len(rows) // len(mask), 1) != 0
-    return [row[keep] for row, keep in zip(rows, kept, strict=True)]
-
-
 def _per_frame(embedded: Tensor) -> Tensor:
     """Reshape [..., B, C] to broadcast over [..., B, T, H', W', C]."""
     return embedded[..., None, None, None, :]
@@ -193,39 +184,6 @@ class STDiT3(nn.Module):
     def null_caption(self) -> Tensor:
         """The learned empty caption, [tokens, caption_channels]."""
         return self.y_embedder.y_embedding
-
-    def forward(
-        self,
-        x: Tensor,
-        timestep: Tensor,
-        y: Tensor,
-        mask: Tensor | None = None,
-        *,
-        fps: Tensor,
-        size: PixelSize,
-        x_mask: Tensor | None = None,
-        cond: Tensor | None = None,
-        cond_mask: Tensor | None = None,
-        mask_index: Sequence[int] | None = None,
-        y_null: Tensor | None = None,
-    ) -> Tensor:
-        """Evaluate the network once, with the original's arguments.
-
-        `y` and `y_null` are padded captions [B, 1, tokens, caption_channels]; `mask` [b, tokens]
-        marks the tokens of both that are not padding (rows repeat if b < B; None means all). The
-        other arguments are those of `prepare` and `denoise`, where `x_mask` is `active`.
-        """
-        conditions = self.prepare(
-            x.shape,
-            _captions(y, mask),
-            fps=fps,
-            size=size,
-            cond=cond,
-            cond_mask=cond_mask,
-            mask_index=mask_index,
-            empty_captions=None if y_null is None else _captions(y_null, mask),
-        )
-        return self.denoise(x, timestep, conditions, x_mask)
 
     def prepare(
         self,

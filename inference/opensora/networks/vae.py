@@ -140,11 +140,6 @@ class Posterior(NamedTuple):
     mean: Tensor
     log_variance: Tensor
 
-    def sample(self, noise: Tensor) -> Tensor:
-        """Return a sample for standard-normal `noise` of the same shape."""
-        deviation = torch.exp(0.5 * self.log_variance.clamp(-30.0, 20.0))
-        return self.mean + deviation * noise.to(self.mean)
-
 
 class VideoVae(nn.Module):
     """Encoder and decoder with chunking and the normalisation of latents."""
@@ -197,18 +192,16 @@ class VideoVae(nn.Module):
         mean, log_variance = torch.cat(encoded, dim=2).chunk(2, dim=1)
         return Posterior(mean, log_variance)
 
-    def encode(self, pixels: Tensor, noise: Tensor | None = None) -> Tensor:
-        """Encode to normalised latents, fp32: the posterior's mean, or a sample for `noise`.
+    def encode(self, pixels: Tensor) -> Tensor:
+        """Encode to normalised latents, fp32: the posterior's mean.
 
-        The original always samples; with the mean the same image always gives the same latents.
+        The original samples; with the mean the same image always gives the same latents.
 
         Raises:
             ValueError: See `moments`.
         """
-        posterior = self.moments(pixels)
-        latents = posterior.mean if noise is None else posterior.sample(noise)
         mean, std = self._statistics()
-        return ((latents.float() - mean) / std).contiguous()
+        return ((self.moments(pixels).mean.float() - mean) / std).contiguous()
 
     def decode(self, latents: Tensor) -> Tensor:
         """Decode normalised latents [B, C, t, h, w] at once; see `decode_chunks`."""
