@@ -216,6 +216,7 @@ class WorkersSection(Section):
     """Where models run: one job at a time on each device."""
 
     executor: Literal["local"] = "local"
+    """Accepted and ignored."""
     devices: Annotated[list[DeviceName], Field(max_length=MOST_DEVICES)] = ["auto"]
     """`auto` alone: the first GPU that there is, else the CPU."""
 

@@ -30,7 +30,6 @@ from commands.specs.model_checks import (
 from inference.domain.capabilities import Capabilities, Numbers
 from inference.domain.effect_use import EffectUse
 from inference.domain.errors import UserError
-from inference.domain.job import ASSISTANT, LANGUAGE, MEMORY, RANDOM, TYPED
 from inference.domain.job import DRAFT as FROM_DRAFT
 from inference.domain.reference import Attached, Reference
 from inference.domain.spec import Mode
@@ -45,24 +44,6 @@ USER = "user"
 COMMAND = "command"
 CAPPED = "cap"
 FROM_PRESET = "preset"
-ORIGINS = (
-    BUILT_IN,
-    FROM_MODEL,
-    CONFIG,
-    GUILD,
-    CHANNEL,
-    USER,
-    FROM_PRESET,
-    COMMAND,
-    TYPED,
-    RANDOM,
-    CAPPED,
-    ASSISTANT,
-    LANGUAGE,
-    MEMORY,
-    FROM_DRAFT,
-)
-"""Names of layers and other origins, as stored with jobs."""
 
 USUAL_SECONDS = 4
 """About the length of a clip where neither a person nor the model says one."""

@@ -70,11 +70,6 @@ _ERRNO = {
     errno.ENOMEM: "store.no_memory",
     errno.EIO: "store.io",
 }
-CODES = frozenset(
-    {*_CODES.values(), *_ERRNO.values(), "store.network", "store.leftover", "store.in_use"}
-    | {"store.closed_above", "store.mode"}
-)
-"""Every code that `explain` and its relatives may return."""
 
 _ROOM_LEAST = 1 << 20
 """Bytes; a disk with less is full, whatever SQLite calls the write that failed."""

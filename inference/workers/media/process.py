@@ -68,12 +68,6 @@ class MediaProcess:
         """Process id of the child for image intake, or None."""
         return self._intake.pid
 
-    @property
-    def pids(self) -> list[int]:
-        """Process ids of all children."""
-        children = (self._intake, self._moderation, self._ladder)
-        return [child.pid for child in children if child.pid is not None]
-
     async def __aenter__(self) -> Self:
         return self
 

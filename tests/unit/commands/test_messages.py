@@ -14,7 +14,7 @@ from commands.actions import Action
 from commands.catalog import built_in_commands
 from commands.option_set import OptionSet
 from commands.policy.settings import Scope, SettingSet, Topic, ValueShape
-from commands.specs.layers import ORIGINS
+from commands.specs import layers
 from commands.text import messages
 from commands.text.messages import (
     any_of,
@@ -27,16 +27,35 @@ from commands.text.messages import (
     text,
 )
 from commands.text.summary import STAGES
+from inference.domain import job
 from inference.domain.errors import EngineError, UserError
 from inference.domain.job import Failure, JobState
 from inference.domain.verdict import Reason
 from inference.jobs import prompt_refinement
 from inference.jobs.service import CancelOutcome
-from inference.store.sqlite import diagnosis
 from tests.fakes.models import MODELS
 from tests.fakes.sources import modules
 
 pytestmark = pytest.mark.deep
+
+ORIGINS = (
+    layers.BUILT_IN,
+    layers.FROM_MODEL,
+    layers.CONFIG,
+    layers.GUILD,
+    layers.CHANNEL,
+    layers.USER,
+    layers.FROM_PRESET,
+    layers.COMMAND,
+    layers.CAPPED,
+    job.TYPED,
+    job.RANDOM,
+    job.ASSISTANT,
+    job.LANGUAGE,
+    job.MEMORY,
+    job.DRAFT,
+)
+"""Names of layers and other origins, as stored with jobs."""
 
 ROOT = Path(__file__).parents[3]
 OPTIONS = OptionSet(MODELS.capabilities(name) for name in MODELS.names())
@@ -92,6 +111,19 @@ def literals() -> set[str]:
     }
 
 
+def codes_of_the_database() -> set[str]:
+    """Return the codes in the tables of the diagnosis, and of the errors that are raised."""
+    tables, raised = set(), set()
+    for path, nodes in modules():
+        for node in nodes:
+            match node:
+                case ast.Constant(value=str(code)) if path.name == "diagnosis.py":
+                    tables.add(code)
+                case ast.Call(func=ast.Name(id="StoreError"), args=[ast.Constant(value=code), *_]):
+                    raised.add(str(code))
+    return raised | {code for code in tables if re.fullmatch(r"store\.\w+", code)}
+
+
 def keys_made_of_data() -> set[str]:
     return {
         *(command.help_key for command in COMMANDS),
@@ -101,7 +133,7 @@ def keys_made_of_data() -> set[str]:
         *(f"button.{action}" for action in Action if action.about_job),
         *("option.more", "discord.option.more"),
         *(f"stage.{stage}" for stage in STAGES),
-        *(f"error.{code}" for code in diagnosis.CODES),
+        *(f"error.{code}" for code in codes_of_the_database()),
         *(f"example.animate.{chat}" for chat in ("any", "terminal", "discord", "slack")),
         *("card.from_draft.image", "card.from_draft.seed"),
         "note.shortened",  # from the engine, with the frames
