@@ -81,7 +81,7 @@ def _subject(error: RushesError) -> tuple[str, dict[str, Any]]:
 
 def _data_folder(config: Config, check: Callable[[Path], None]) -> Iterator[RushesError]:
     where = config.where("bot", "data_dir")
-    for error in _raised(lambda: check(config.bot.data_dir)):
+    for error in _catch(lambda: check(config.bot.data_dir)):
         yield UserError("config.folder", where=where, problem=error)
 
 
@@ -98,19 +98,19 @@ def _of_values(config: Config) -> Iterator[RushesError]:
     """Yield the mistakes in a config whose tables are right."""
     registry = Registry.load(factories.load_plugins(config))
     for name in config.bot.platforms:
-        yield from _raised(lambda name=name: registry.platform(name, config))  # type: ignore[misc]
-    yield from _raised(check_proxies)
+        yield from _catch(lambda name=name: registry.platform(name, config))  # type: ignore[misc]
+    yield from _catch(check_proxies)
     yield from _slack(config)
     yield from _tenants(config, registry)
     yield from _weights(config)
-    yield from _raised(lambda: factories.make_installation(config))
-    yield from _raised(lambda: check_assistant(config, registry.assistants))
-    yield from _raised(lambda: check_moderation(config, registry.moderators))
+    yield from _catch(lambda: factories.make_installation(config))
+    yield from _catch(lambda: check_assistant(config, registry.assistants))
+    yield from _catch(lambda: check_moderation(config, registry.moderators))
     yield from watermark_problems(config)
     yield from factories.find_missing_devices(config)
 
 
-def _raised(check: Callable[[], object]) -> Iterator[RushesError]:
+def _catch(check: Callable[[], object]) -> Iterator[RushesError]:
     try:
         check()
     except RushesError as error:

@@ -111,7 +111,7 @@ class Registry:
                 continue
             try:
                 with protect_stdout():
-                    named = _named(self.plugins, COMMANDS, name)
+                    named = _name(self.plugins, COMMANDS, name)
                     own = [guards.command(one, named) for one in check_commands(make(options))]
                     found = CommandSet([*found, *own])
             except BROKEN as error:  # whatever a plugin's function raises
@@ -189,7 +189,7 @@ def _platforms(plugins: Plugins) -> dict[str, PlatformFactory]:
     return {**dict.fromkeys(plugins.list_broken(PLATFORMS), lambda _: None), **found}
 
 
-def _named(plugins: Plugins, group: str, name: str) -> guards.Named:
+def _name(plugins: Plugins, group: str, name: str) -> guards.Named:
     package = plugins.package_of(group, name).name
     return guards.Named(group=group, plugin=name, package=package)
 
@@ -215,7 +215,7 @@ def _with_stand_ins(
             return stand_in()
 
         def made(*arguments: Any) -> AbstractAsyncContextManager[T]:
-            named = _named(plugins, group, name)
+            named = _name(plugins, group, name)
             return guards.open_guarded(partial(make, *arguments), check, named, instead=instead)
 
         return made
@@ -228,7 +228,7 @@ def _with_stand_ins(
     return {**dict.fromkeys(plugins.list_broken(group), missing), **found}
 
 
-def _imported(module: str) -> PlatformFactory:
+def _import_later(module: str) -> PlatformFactory:
     """Return a factory that imports its chat's library only where that chat is wanted."""
     return lambda config: import_module(module).make(config)
 
@@ -239,8 +239,8 @@ def make_terminal(config: Config) -> TerminalPlatform:
 
 
 _BUILT_IN_PLATFORMS: Mapping[str, PlatformFactory] = {
-    "discord": _imported("bot.discord"),
-    "slack": _imported("bot.slack"),
-    "http": _imported("bot.http"),
+    "discord": _import_later("bot.discord"),
+    "slack": _import_later("bot.slack"),
+    "http": _import_later("bot.http"),
     TERMINAL: make_terminal,
 }

@@ -62,7 +62,7 @@ class Script:
             self._console.print(f"{speaker.name}@{speaker.guild}> {line.strip()}", markup=False)
             # With a key, a line that is sent again is carried out once.
             handle = partial(self._session.handle, line, key=secrets.token_hex(8))
-            outcome = await self._asked(handle)
+            outcome = await self._ask(handle)
             if outcome.quit:
                 break
             well = well and outcome.accepted
@@ -78,9 +78,7 @@ class Script:
                 unfinished: list[Card] = []
                 for job_id, speaker in list(self._awaited.items()):
                     try:
-                        report = await self._asked(
-                            partial(self._server.client.job, job_id, speaker)
-                        )
+                        report = await self._ask(partial(self._server.client.job, job_id, speaker))
                     except NotFound:  # a later line of the script made it forgotten
                         del self._awaited[job_id]
                         continue
@@ -98,7 +96,7 @@ class Script:
                     await asyncio.sleep(POLL_SECONDS)
         return well
 
-    async def _asked(self, ask: Callable[[], Awaitable[Answered]]) -> Answered:
+    async def _ask(self, ask: Callable[[], Awaitable[Answered]]) -> Answered:
         """Ask the serving process; if it has ended, ask the one that takes over."""
         while True:
             try:

@@ -67,7 +67,7 @@ class Session:
         asked, self._asked = self._asked, None
         line = line.strip()
         try:
-            outcome = await self._carried_out(line, key, asked)
+            outcome = await self._carry_out(line, key, asked)
         except UserError:  # the same line may be sent again
             self._asked = asked
             raise
@@ -75,7 +75,7 @@ class Session:
             return replace(outcome, line=outcome.card.line if outcome.card else "")
         return outcome if _PRESS.fullmatch(line) else replace(outcome, line=line)
 
-    async def _carried_out(self, line: str, key: str | None, asked: Button | None) -> Outcome:
+    async def _carry_out(self, line: str, key: str | None, asked: Button | None) -> Outcome:
         if line == "/quit":
             return Outcome(quit=True)
         if match := _SWITCH_SPEAKER.fullmatch(line):
@@ -85,7 +85,7 @@ class Session:
         if is_greeting(line):
             line = "/rushes help"
         if not line.startswith("/"):
-            return self._refused(UserError("chat.no_command"))
+            return self._refuse(UserError("chat.no_command"))
         return await self._outcome(await self._client.command(line, self.speaker, key))
 
     def _switch_speaker(self, words: list[str]) -> Outcome:
@@ -97,9 +97,9 @@ class Session:
         channels = [word[1:] for word in words if word.startswith("#")]
         names = [word for word in words if word[0] not in "+#"]
         if not 1 <= len(names) <= 2 or len(channels) > 1:  # noqa: PLR2004 - name and guild
-            return self._refused(UserError("chat.bad_name"))
+            return self._refuse(UserError("chat.bad_name"))
         if not all(_NAME.fullmatch(name) for name in (*names, *roles, *channels)):
-            return self._refused(UserError("chat.bad_name"))
+            return self._refuse(UserError("chat.bad_name"))
         name, guild = names[0], names[1] if names[1:] else self.speaker.guild
         self.speaker = replace(
             self.speaker,
@@ -115,9 +115,9 @@ class Session:
     async def _press(self, number: int, key: str | None, asked: Button | None) -> Outcome:
         """Press a button; a second press confirms its question."""
         if not self._buttons:
-            return self._refused(UserError("chat.no_buttons"))
+            return self._refuse(UserError("chat.no_buttons"))
         if not 1 <= number <= len(self._buttons):
-            return self._refused(UserError("chat.no_such_button", highest=len(self._buttons)))
+            return self._refuse(UserError("chat.no_such_button", highest=len(self._buttons)))
         button = self._buttons[number - 1]
         if button.confirm is not None and button != asked:
             try:
@@ -130,7 +130,7 @@ class Session:
             return Outcome(card=answer.card, accepted=answer.accepted)
         return await self._outcome(await self._client.press(button.id, self.speaker, key))
 
-    def _refused(self, problem: UserError) -> Outcome:
+    def _refuse(self, problem: UserError) -> Outcome:
         return Outcome(card=error(problem, self.speaker.language), accepted=False)
 
     async def _outcome(self, answer: Answer) -> Outcome:

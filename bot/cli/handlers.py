@@ -35,10 +35,10 @@ def language(asked: str | None = None) -> str:
     Args:
         asked: What `--lang` says, which wins over the environment.
     """
-    return asked or _asked_language() or "en"
+    return asked or _find_language() or "en"
 
 
-def _asked_language() -> str | None:
+def _find_language() -> str | None:
     """Return the language that the environment asks for, if it asks for one."""
     names = ("LC_ALL", "LC_MESSAGES", "LANG")
     asked = next((value for name in names if (value := os.environ.get(name))), "C")
@@ -354,7 +354,7 @@ def _speaker(options: argparse.Namespace, default_language: str) -> Speaker:
         admin=options.admin,
         roles=tuple(options.roles),
         channel=options.channel,
-        language=options.lang or _asked_language() or default_language,
+        language=options.lang or _find_language() or default_language,
         directory=Path.cwd(),
     )
 

@@ -87,7 +87,9 @@ def _add_flags(parser: _Parser, flags: Sequence[Option], locale: str) -> None:
         parser.add_argument(f"--{option.flag}", choices=choices, help=told)
 
 
-def _prompted(add: Callable[..., Any], who: _Parser, help_of: Callable[[str], str]) -> list[Any]:
+def _add_prompt_commands(
+    add: Callable[..., Any], who: _Parser, help_of: Callable[[str], str]
+) -> list[Any]:
     """Add the subcommands that take a prompt, and return them."""
     render = add("cli.verb.render", handlers.render)
     render.add_argument("-o", "--output", type=Path, metavar="FILE", help=help_of("cli.output"))
@@ -147,7 +149,7 @@ def _parser(locale: str, words: Sequence[str], flags: Sequence[Option] = ()) -> 
     add("cli.verb.chat", handlers.chat, who).add_argument(
         "--no-wait", dest="wait", action="store_false", help=help_of("cli.no_wait")
     )
-    for prompted in _prompted(add, who, help_of):
+    for prompted in _add_prompt_commands(add, who, help_of):
         prompted.more_help = partial(flags_help, words, locale)
         prompted.set_defaults(takes_prompt=True)
         _add_flags(prompted, flags, locale)

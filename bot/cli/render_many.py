@@ -83,7 +83,7 @@ async def render_many(
     installation = offline(config)
     common = parse_options(flags, installation.options)
     planned, made, failed = [], 0, 0
-    for number, line in _numbered(lines):
+    for number, line in _number_lines(lines):
         try:
             planned.extend(_plan(installation, number, line, common, folder))
         except UserError as error:
@@ -113,7 +113,7 @@ async def render_many(
     return 1 if failed else 0
 
 
-def _numbered(lines: Sequence[str]) -> Iterator[tuple[int, str]]:
+def _number_lines(lines: Sequence[str]) -> Iterator[tuple[int, str]]:
     for number, line in enumerate(lines, start=1):
         if line.strip() and not line.lstrip().startswith("#"):
             yield number, line

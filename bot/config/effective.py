@@ -77,7 +77,7 @@ def format_config(config: Config) -> Iterator[str]:
 
 
 def _value(section: str, key: str, value: Any, origin: str) -> Value:
-    return Value(section=section, key=key, value=_masked(key, value), origin=origin)
+    return Value(section=section, key=key, value=_mask(key, value), origin=origin)
 
 
 def _plain(value: Any) -> Any:
@@ -93,7 +93,7 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
-def _masked(key: str, value: Any) -> Any:
+def _mask(key: str, value: Any) -> Any:
     """Return a value with everything masked that is secret by its own key, or by how it looks."""
     match value:
         case SecretStr():
@@ -104,9 +104,9 @@ def _masked(key: str, value: Any) -> Any:
             return MASK if is_secret(key, value.replace(f"{MASK}@", "")) else value
         case Mapping():
             above = is_secret(key, "")
-            return {name: _masked(key if above else str(name), one) for name, one in value.items()}
+            return {name: _mask(key if above else str(name), one) for name, one in value.items()}
         case frozenset() | list() | tuple():
-            return type(value)(_masked(key, one) for one in value)
+            return type(value)(_mask(key, one) for one in value)
         case int() | float() if not isinstance(value, bool) and is_secret(key, ""):
             return MASK
     return value

@@ -102,13 +102,13 @@ def load_config(path: Path | None, *, overrides: dict[str, Any] | None = None) -
     problems: list[RushesError] = list(_mistyped_variables())
     config = None
     try:
-        config = _sourced(Config, tables)(**(overrides or {}))
+        config = _add_sources(Config, tables)(**(overrides or {}))
     except ValidationError as error:
         problems += (wrong for _, wrong in explain(error, sources.where, known_keys))
     except SettingsError as error:
         problems.append(UserError("config.environment", problem=str(error)))
     with contextlib.suppress(ValidationError, SettingsError):  # told above
-        checked = _sourced(_NamesOnly, tables)()
+        checked = _add_sources(_NamesOnly, tables)()
         found = check_tables(checked.models, checked.plugins, sources.where)
         problems += (wrong for _, wrong in found.mistakes)
     if problems or config is None:
@@ -134,7 +134,7 @@ def load_usable(path: Path | None, *, overrides: dict[str, Any] | None = None) -
     variables: dict[str, Any] = {}
     with contextlib.suppress(SettingsError):  # told with the mistakes
         variables = _with_sections(EnvSettingsSource(Config)())
-    usable = _sourced(Config, tables, variables)
+    usable = _add_sources(Config, tables, variables)
     while True:
         try:
             return without_mistakes(usable(**(overrides or {})).with_locator(sources.where))
@@ -143,7 +143,7 @@ def load_usable(path: Path | None, *, overrides: dict[str, Any] | None = None) -
             # One at a time: several may be about one value, and the next of the file is right.
             if not any(drop_wrong(variables, tables, location) for location in wrong):
                 break
-    return _sourced(Config, {}, {})(**(overrides or {}))
+    return _add_sources(Config, {}, {})(**(overrides or {}))
 
 
 def _fill_customary(tables: dict[str, Any]) -> None:
@@ -163,7 +163,7 @@ class _NamesOnly(BaseSettings):
     plugins: PluginsSection = PluginsSection()
 
 
-def _sourced(
+def _add_sources(
     kind: type[Settings], tables: dict[str, Any], variables: dict[str, Any] | None = None
 ) -> type[Settings]:
     """Return the settings with these tables, of a file, below the environment.

@@ -80,7 +80,7 @@ def without_mistakes(config: Config, checked: CheckedTables | None = None) -> Co
         checked = checked or check_tables(config.models, config.plugins, dotted)
         if not checked.mistakes:
             return config
-        sections = {one.SECTION: _written(one) for one in (config.models, config.plugins)}
+        sections = {one.SECTION: _read_values(one) for one in (config.models, config.plugins)}
         for location, _ in checked.mistakes:
             if location != _INSTALLED:  # one name is wrong, and not the list
                 drop_wrong({}, sections, location)
@@ -93,7 +93,7 @@ def without_mistakes(config: Config, checked: CheckedTables | None = None) -> Co
         config, checked = config.model_copy(update=update), None
 
 
-def _written(section: TablesSection) -> dict[str, Any]:
+def _read_values(section: TablesSection) -> dict[str, Any]:
     """Return the values set in a section, without those that should be tables and are not."""
     written = {key: getattr(section, key) for key in section.model_fields_set}
     for name in section.model_extra or {}:
@@ -175,14 +175,14 @@ def _check_models(models: ModelsSection, where: Where, plugins: Plugins) -> Iter
         if name not in names and name not in told:
             params = {"where": where(_INSTALLED), "name": name, "known": list(names)}
             yield _INSTALLED, UserError("config.unknown_model", **params)
-    yield from _repeated([name for name in models.installed if name in names], where)
+    yield from _find_repeated([name for name in models.installed if name in names], where)
     default = models.default
     if default is not None and default not in {*models.installed, *told}:
         params = {"where": where(_DEFAULT), "name": default, "known": models.installed}
         yield _DEFAULT, UserError("config.default_model", **params)
 
 
-def _repeated(installed: list[str], where: Where) -> Iterator[Mistake]:
+def _find_repeated(installed: list[str], where: Where) -> Iterator[Mistake]:
     """Yield the names of models that are there more than once; of each name once."""
     spelt: dict[str, list[str]] = {}
     for name in installed:

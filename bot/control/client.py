@@ -234,7 +234,7 @@ class ControlClient:
         """
         query = {"guild": speaker.guild, "language": speaker.language}
         no_end = aiohttp.ClientTimeout(total=None, sock_connect=TIMEOUT_SECONDS)
-        with self._explained():
+        with self._explain():
             async with self._session.get(
                 "http://rushes/v1/events", params=query, timeout=no_end
             ) as response:
@@ -270,7 +270,7 @@ class ControlClient:
         no_end = aiohttp.ClientTimeout(total=None, sock_connect=TIMEOUT_SECONDS)
         route = f"http://rushes/v1/tools/{quote(name, safe='')}"
         body = {**speaker.as_dict(), "arguments": arguments}
-        with self._explained():
+        with self._explain():
             async with self._session.post(route, json=body, timeout=no_end) as response:
                 _raise_for(await response.json() if response.status != 200 else {})  # noqa: PLR2004 - OK
                 while line := await response.content.readuntil(b"\n"):
@@ -287,7 +287,7 @@ class ControlClient:
 
     async def _json(self, method: str, route: str, **arguments: Any) -> dict[str, Any]:
         """Return the answer's data; a refusal that brings a card is an answer as well."""
-        with self._explained():
+        with self._explain():
             async with self._session.request(
                 method, f"http://rushes{route}", **arguments
             ) as response:
@@ -297,7 +297,7 @@ class ControlClient:
         return data
 
     @contextlib.contextmanager
-    def _explained(self) -> Any:
+    def _explain(self) -> Any:
         path = str(self._data_directory)
         try:
             yield

@@ -113,7 +113,7 @@ async def serve_control(app: App) -> AsyncIterator[None]:
     control = _Control(app)
     runner = web.AppRunner(control.application(), handler_cancellation=True, shutdown_timeout=1.0)
     await runner.setup()
-    with _listening(app.config.bot.data_dir / SOCKET_NAME) as listening:
+    with _listen(app.config.bot.data_dir / SOCKET_NAME) as listening:
         loop = asyncio.get_running_loop()
         server = await loop.create_unix_server(connections(runner), sock=listening)
         try:
@@ -125,7 +125,7 @@ async def serve_control(app: App) -> AsyncIterator[None]:
 
 
 @contextlib.contextmanager
-def _listening(path: Path) -> Iterator[socket.socket]:
+def _listen(path: Path) -> Iterator[socket.socket]:
     # A file there is of a process that was killed: the lock on the folder says that it is gone.
     path.unlink(missing_ok=True)
     with short_socket_path(path) as address, socket.socket(socket.AF_UNIX) as listening:

@@ -196,7 +196,7 @@ class Delivery:
                 await self._later(act, error.retry_after)
             else:
                 log.warning("delivery.closed", code=error.code, passing=error.passing)
-                await self._closed(act, error)
+                await self._reroute(act, error)
         except (TimeoutError, StoreError, EngineError) as error:
             # Making a file smaller, which raises the last of them, counts its own tries.
             code = getattr(error, "code", "timeout")
@@ -204,15 +204,15 @@ class Delivery:
             await self._later(act, None)
         except RushesError as error:
             log.warning("delivery.failed", code=error.code)
-            await self._noted(act, self._failed(act))
+            await self._write_outcome(act, self._retry_or_drop(act))
         except OSError as error:  # a connection or a disk that comes back
             log_bug(log, "delivery.failed", error)
             await self._later(act, None)
         except Exception as error:  # noqa: BLE001 - one message must not stop the others
             log_bug(log, "delivery.bug", error)
-            await self._noted(act, self._failed(act))
+            await self._write_outcome(act, self._retry_or_drop(act))
 
-    async def _failed(self, act: Act) -> None:
+    async def _retry_or_drop(self, act: Act) -> None:
         """Try again after an unexpected failure, or give the message up after too many.
 
         A clip that cannot be sent fails its job, and a notice says so. A card is skipped until
@@ -352,9 +352,9 @@ class Delivery:
             pause = backoff(act.attempts, first=FIRST_SECONDS, longest=LONGEST_SECONDS)
         else:
             pause = backoff(0, first=retry_after, longest=RETRY_AFTER_SECONDS_MOST)
-        await self._noted(act, self._outbox.retry(act, at=self._outbox.now() + pause))
+        await self._write_outcome(act, self._outbox.retry(act, at=self._outbox.now() + pause))
 
-    async def _closed(self, act: Act, error: DeliveryError) -> None:
+    async def _reroute(self, act: Act, error: DeliveryError) -> None:
         """Take the next step after a refusal."""
 
         async def take() -> None:
@@ -366,9 +366,9 @@ class Delivery:
             else:
                 await self._outbox.reroute(current, step.route, trace=step.trace, at=step.at)
 
-        await self._noted(act, take())
+        await self._write_outcome(act, take())
 
-    async def _noted(self, act: Act, write: Awaitable[None]) -> None:
+    async def _write_outcome(self, act: Act, write: Awaitable[None]) -> None:
         """Write the outcome of a try; if that fails, the row stays as it was, and due later."""
         try:
             await write

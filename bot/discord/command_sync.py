@@ -88,7 +88,7 @@ class CommandSync:
         await self._tree.set_translator(CatalogTranslator())
         everywhere = await payload(self._tree)
         self._registered = await asyncio.to_thread(
-            _remembered, self._fingerprint_path, self._application
+            _load_fingerprints, self._fingerprint_path, self._application
         )
         obsolete = self._registered.keys() - set(self._wanted)
         async with asyncio.TaskGroup() as tasks:
@@ -150,7 +150,7 @@ class CommandSync:
             except (discord.DiscordException, *UNREACHABLE) as error:
                 if not commands and _status(error) in ABSENT:
                     break  # the bot has left the guild, and its commands with it
-                self._failed(target, error, lasting=bool(commands) and failures >= LASTING)
+                self._report_failure(target, error, lasting=bool(commands) and failures >= LASTING)
             with contextlib.suppress(TimeoutError):
                 pause = backoff(failures, first=FIRST_SECONDS, longest=LONGEST_SECONDS)
                 async with asyncio.timeout(pause):
@@ -165,7 +165,7 @@ class CommandSync:
         else:
             await http.bulk_upsert_guild_commands(application, int(target), payload=told)
 
-    def _failed(self, target: str, error: Exception, *, lasting: bool) -> None:
+    def _report_failure(self, target: str, error: Exception, *, lasting: bool) -> None:
         """Log a failed try; report it where only the operator can help, or where it lasts."""
         status, code = _status(error), getattr(error, "code", 0)
         kind = type(error).__name__
@@ -220,7 +220,7 @@ def _status(error: Exception) -> int:
     return error.status if isinstance(error, discord.HTTPException) else 0
 
 
-def _remembered(path: Path, application: int) -> dict[str, str]:
+def _load_fingerprints(path: Path, application: int) -> dict[str, str]:
     """Return the saved fingerprints by target; none of another application."""
     try:
         kept = json.loads(path.read_text(encoding="ascii"))

@@ -124,7 +124,7 @@ class DiscordPlatform:
         client = self._client
         with translate_errors(client, message.job, "discord.why.channel_closed"):
             if message.kind is ActKind.CARD:
-                shown = await self._shown(message)
+                shown = await self._find_card(message)
                 if shown.posted is not None:
                     if shown.card != message.card:
                         await self._refresh(shown.posted, message)
@@ -163,7 +163,7 @@ class DiscordPlatform:
         """Search the channel for the message; see `Platform`."""
         with translate_errors(self._client, message.job):
             if message.kind is ActKind.CARD:
-                found = (await self._shown(message)).posted
+                found = (await self._find_card(message)).posted
             else:
                 found = await self._search(message)
             return found.as_receipt() if found else None
@@ -188,7 +188,7 @@ class DiscordPlatform:
 
     # -- the answer to the request -------------------------------------------------------------
 
-    async def _shown(self, message: Outgoing) -> ShownCard:
+    async def _find_card(self, message: Outgoing) -> ShownCard:
         """Return where a job's card is already, most likely as the answer to the request.
 
         Raises:

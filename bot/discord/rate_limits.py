@@ -176,7 +176,7 @@ class Bucket(Ratelimit):
         self.outgoing -= 1
         refusal = _refusal.get()
         if refusal is not None and (wait := _read_wait(value)) is not None:
-            self._refused(refusal, wait)
+            self._note_refusal(refusal, wait)
         elif isinstance(value, discord.HTTPException) and value.status == _TOO_MANY_REQUESTS:
             self._pause.extend(
                 read_retry_after(value.response.headers)
@@ -189,7 +189,7 @@ class Bucket(Ratelimit):
         idle = now - self._last_request >= IDLE_SECONDS and not self.outgoing
         return idle and (self.expires is None or self.expires <= now)
 
-    def _refused(self, refusal: _Refusal, retry_after: float) -> None:
+    def _note_refusal(self, refusal: _Refusal, retry_after: float) -> None:
         if refusal.everywhere:
             self._pause.extend(retry_after)
         elif not refusal.finer:

@@ -152,19 +152,19 @@ def _plain(line: str) -> dict[str, Any]:
     if _EVENT.fullmatch(str(event.get("event"))):
         plain.add("event")
     return {
-        str(key): _without_home(value) if key in plain else _hidden(value)
+        str(key): _without_home(value) if key in plain else _hide(value)
         for key, value in event.items()
     }
 
 
-def _hidden(value: Any) -> Any:
+def _hide(value: Any) -> Any:
     return value if value is None or isinstance(value, bool | int | float) else _HIDDEN
 
 
 def _without_home(value: Any) -> Any:
     """Return a value without the folder that often has the operator's name."""
     if not isinstance(value, str):
-        return _hidden(value)
+        return _hide(value)
     with contextlib.suppress(RuntimeError):
         value = value.replace(str(Path.home()), "~")
     return value

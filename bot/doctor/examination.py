@@ -37,10 +37,10 @@ async def examine(
         mistake: What was found when the configuration was read.
     """
     local = await asyncio.to_thread(lambda: [*_local(config, mistake)])
-    running = await _asked("running", lambda: configuration.ask_process(config, locale))
+    running = await _await_check("running", lambda: configuration.ask_process(config, locale))
     found = [*_cause_once([*local, *running], config.bot.data_dir)]
     if any(one.code == "doctor.running.no" for one in running):
-        found += _guarded("http", lambda: network.check_port(config))
+        found += _run_check("http", lambda: network.check_port(config))
     if offline:
         return [*found, ok("network", "doctor.offline")]
     # The libraries of chats are for those who use them.
@@ -52,13 +52,13 @@ async def examine(
         "assistant": lambda: network.check_openai(config),
         "network": lambda: network.check_hosts(config),
     }
-    for section in _misdirected(mistake):
+    for section in _find_misdirected(mistake):
         checks.pop("assistant" if section == "safety" else section, None)
-    asked = await asyncio.gather(*(_asked(area, check) for area, check in checks.items()))
+    asked = await asyncio.gather(*(_await_check(area, check) for area, check in checks.items()))
     return [*found, *_once_each([one for some in asked for one in some], config)]
 
 
-def _misdirected(mistake: RushesError | None) -> set[str]:
+def _find_misdirected(mistake: RushesError | None) -> set[str]:
     """Return the sections with a wrong address: their keys belong to no other server."""
     errors = mistake.errors if isinstance(mistake, UserErrors) else (mistake,) if mistake else ()
     keys = (str(one.params.get("key")).partition(".") for one in errors)
@@ -88,11 +88,11 @@ def _once_each(found: list[Finding], config: Config) -> Iterator[Finding]:
 
 def _local(config: Config, mistake: RushesError | None) -> Iterator[Finding]:
     device: list[DeviceReport] = []
-    yield from _guarded("python", machine.python)
-    yield from _guarded("torch", lambda: _torch(config, device))
+    yield from _run_check("python", machine.python)
+    yield from _run_check("torch", lambda: _torch(config, device))
     for report in device:
-        yield from _guarded("gpu", lambda: machine.gpu(config, report))  # noqa: B023 - run at once
-        yield from _guarded("memory", lambda: machine.memory(config, report))  # noqa: B023
+        yield from _run_check("gpu", lambda: machine.gpu(config, report))  # noqa: B023 - run at once
+        yield from _run_check("memory", lambda: machine.memory(config, report))  # noqa: B023
     checks: dict[str, Callable[[Config], Iterator[Finding]]] = {
         "weights": storage.model_weights,
         "disk": machine.disk,
@@ -104,7 +104,7 @@ def _local(config: Config, mistake: RushesError | None) -> Iterator[Finding]:
         "plugins": configuration.plugins,
     }
     for name, check in checks.items():
-        yield from _guarded(name, partial(check, config))
+        yield from _run_check(name, partial(check, config))
 
 
 def _torch(config: Config, device: list[DeviceReport]) -> Iterator[Finding]:
@@ -113,7 +113,7 @@ def _torch(config: Config, device: list[DeviceReport]) -> Iterator[Finding]:
     yield from machine.torch(config, device[0])
 
 
-def _guarded(name: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+def _run_check(name: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
     """Yield the findings of a check; an exception becomes one too."""
     try:
         yield from check()
@@ -121,7 +121,7 @@ def _guarded(name: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Find
         yield report_exception(name, error)
 
 
-async def _asked(name: str, check: Callable[[], Awaitable[list[Finding]]]) -> list[Finding]:
+async def _await_check(name: str, check: Callable[[], Awaitable[list[Finding]]]) -> list[Finding]:
     """Return the findings of a check; an exception becomes one too."""
     try:
         return await check()

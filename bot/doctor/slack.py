@@ -39,7 +39,7 @@ async def examine(config: Config) -> list[Finding]:
         if section.bot_token is not None:
             token = section.bot_token.get_secret_value()
             found += await _bot_token(client, token, "slack.token", "slack.scopes")
-        for workspace, token in (await asyncio.to_thread(_installed, config)).items():
+        for workspace, token in (await asyncio.to_thread(_read_tokens, config)).items():
             check = f"workspace.{workspace}"
             found += await _bot_token(client, token, check, check)
         if section.mode == "socket" and section.app_token is not None:
@@ -47,7 +47,7 @@ async def examine(config: Config) -> list[Finding]:
     return found or [ok("slack", "doctor.slack.oauth")]
 
 
-def _installed(config: Config) -> dict[str, str]:
+def _read_tokens(config: Config) -> dict[str, str]:
     """Return the tokens of the workspaces that installed the app, as far as one can tell."""
     path = config.bot.data_dir / DATABASE_NAME
     if config.slack.client_id is None or not path.exists():
@@ -71,7 +71,7 @@ async def _bot_token(
     try:
         said = await client.auth_test(token=token)
     except WIRE_ERRORS as error:
-        return [_failed(check, error)]
+        return [_report_failure(check, error)]
     found = [ok(check, "doctor.slack.token", team=said.get("team", "?"))]
     if granted := said.headers.get("x-oauth-scopes"):
         missing = sorted(set(SCOPES) - {scope.strip() for scope in granted.split(",")})
@@ -86,11 +86,11 @@ async def _socket(client: AsyncWebClient, token: str) -> Finding:
     try:
         await client.apps_connections_open(app_token=token)
     except WIRE_ERRORS as error:
-        return _failed("slack.socket", error)
+        return _report_failure("slack.socket", error)
     return ok("slack.socket", "doctor.slack.socket")
 
 
-def _failed(check: str, error: BaseException) -> Finding:
+def _report_failure(check: str, error: BaseException) -> Finding:
     code = problem(error)
     if isinstance(error, SlackApiError) and code in TOKEN_ERRORS:
         return report_error(check, UserError("slack.token_rejected", problem=code))

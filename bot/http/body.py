@@ -141,12 +141,12 @@ def parse_json(data: bytes, within: str = "") -> Any:
         UserError: `http.json`, `http.fields` or `http.field_twice`.
     """
     try:
-        return _parsed(data, within)
+        return _parse(data, within)
     except (ValueError, RecursionError):
         raise UserError("http.json") from None
 
 
-def _parsed(data: bytes, within: str) -> Any:
+def _parse(data: bytes, within: str) -> Any:
     twice: list[tuple[dict[str, Any], str]] = []
 
     def refuse(constant: str) -> NoReturn:
@@ -196,7 +196,7 @@ async def _read_form(request: web.Request, most: int) -> dict[str, Any]:
                 raise UserError("http.fields", limit=MAX_FIELDS)
             match = _NAME.fullmatch(part.name or "")
             if match is None and (odd := _ODD_NAME.fullmatch(part.name or "")):
-                raise _misplaced(odd[1], odd[2])
+                raise _report_misplaced(odd[1], odd[2])
             encodings = {
                 part.headers.get(name, "").lower()
                 for name in ("Content-Encoding", "Content-Transfer-Encoding")
@@ -236,7 +236,7 @@ def _put(fields: dict[str, Any], name: str, member: str | None, value: str | Upl
     table[key] = value
 
 
-def _misplaced(name: str, member: str | None) -> UserError:
+def _report_misplaced(name: str, member: str | None) -> UserError:
     """Return the error for a list or a table where none can be."""
     if member is not None:
         return UserError("http.scalar", field=f"{name}.{member}")

@@ -66,7 +66,7 @@ class Images:
         first, form = await self._begin(request)
         call = self._guard.call(request)
         jobs = await call.jobs.together(first)
-        jobs = await self._ended(call, jobs, keyed="Idempotency-Key" in request.headers)
+        jobs = await self._wait_for(call, jobs, keyed="Idempotency-Key" in request.headers)
         done = [job for job in jobs if status_of(job) != "failed"]
         if not done:
             raise _error(jobs[0])
@@ -112,7 +112,7 @@ class Images:
             asks = replace(call, options={**values, **pictures, COUNT.name: asked.n})
             return await perform(call.commands["/image"], asks)
 
-    async def _ended(self, call: Call, jobs: Sequence[Job], *, keyed: bool) -> list[Job]:
+    async def _wait_for(self, call: Call, jobs: Sequence[Job], *, keyed: bool) -> list[Job]:
         """Return jobs once all of them have ended.
 
         Args:

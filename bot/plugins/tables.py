@@ -99,7 +99,7 @@ def check_tables(package: Package, descriptor: Plugin) -> None:
         connection.execute(f"PRAGMA max_page_count = {EMPTY_PAGES}")
         connection.set_authorizer(allow)
         try:
-            with _limited(connection, EMPTY_SECONDS, " on an empty database"):
+            with _limit_time(connection, EMPTY_SECONDS, " on an empty database"):
                 for _, sql in steps:
                     connection.executescript(sql)
         except sqlite3.DatabaseError:
@@ -111,7 +111,7 @@ def check_tables(package: Package, descriptor: Plugin) -> None:
 
 
 @contextmanager
-def _limited(connection: sqlite3.Connection, seconds: float, where: str) -> Iterator[None]:
+def _limit_time(connection: sqlite3.Connection, seconds: float, where: str) -> Iterator[None]:
     """Interrupt what a connection does once it takes too long.
 
     Raises:
@@ -184,7 +184,7 @@ def _try_pending(source: sqlite3.Connection, its_tables: PackageMigrations) -> N
         for number, sql in migrations():
             if number > schema:
                 copy.executescript(sql)
-        with _limited(copy, SECONDS, ""):
+        with _limit_time(copy, SECONDS, ""):
             for number, sql in steps:
                 for statement in statements(sql) if number > version else ():
                     copy.execute(statement)

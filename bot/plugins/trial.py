@@ -51,7 +51,7 @@ def try_packages(packages: Sequence[Package]) -> dict[Point, Problem]:
     if not packages:
         return {}
     states = {package.name: state(package) for package in packages}
-    fine = _remembered()
+    fine = _load_passed()
     pending = [
         package
         for package in packages
@@ -159,7 +159,7 @@ def _file() -> Path:
     return Path(cache) / "rushes" / "plugins.json"
 
 
-def _remembered() -> list[str]:
+def _load_passed() -> list[str]:
     """Return the states of packages whose import went well."""
     try:
         found = json.loads(_file().read_bytes())

@@ -95,16 +95,16 @@ def make_app(
 
 def finish(app: AsyncApp) -> None:
     """Register the fallback that acknowledges unhandled requests: else Slack repeats them."""
-    app.event(_ANYTHING)(_ignored)
-    app.action(_ANYTHING)(_acknowledged)
-    app.view_closed(_ANYTHING)(_acknowledged)
+    app.event(_ANYTHING)(_ignore)
+    app.action(_ANYTHING)(_acknowledge)
+    app.view_closed(_ANYTHING)(_acknowledge)
 
 
-async def _ignored() -> None:
+async def _ignore() -> None:
     """Do nothing: events are acknowledged by the library."""
 
 
-async def _acknowledged(ack: AsyncAck) -> None:
+async def _acknowledge(ack: AsyncAck) -> None:
     await ack()
 
 

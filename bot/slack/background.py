@@ -30,10 +30,10 @@ class BackgroundTasks:
 
     def start(self, work: Coroutine[Any, Any, T], *, name: str) -> asyncio.Task[T | None]:
         """Run a coroutine; the task's result is None if it failed."""
-        return self._group.create_task(_guarded(work, name), name=f"slack-{name}")
+        return self._group.create_task(_run_logged(work, name), name=f"slack-{name}")
 
 
-async def _guarded(work: Coroutine[Any, Any, T], name: str) -> T | None:
+async def _run_logged(work: Coroutine[Any, Any, T], name: str) -> T | None:
     try:
         return await work
     except RushesError as error:

@@ -85,15 +85,15 @@ class CommandPrefix:
         """
         if not self._prefix:
             return view
-        named: dict[str, Any] = self._named(view)
+        named: dict[str, Any] = self._rename_commands(view)
         title = named["title"]
         return {**named, "title": {**title, "text": cut(title["text"], MAX_TITLE)}}
 
-    def _named(self, part: Any) -> Any:
+    def _rename_commands(self, part: Any) -> Any:
         if isinstance(part, list):
-            return [self._named(each) for each in part]
+            return [self._rename_commands(each) for each in part]
         if not isinstance(part, dict):
             return part
         if part.get("type") in {"plain_text", "mrkdwn"}:
             return {**part, "text": self.text(part["text"])}
-        return {key: self._named(each) for key, each in part.items()}
+        return {key: self._rename_commands(each) for key, each in part.items()}

@@ -109,7 +109,7 @@ class SlackPlatform:
                 left = await inbox.left()
                 self._register(app, services, installations, background, inbox)
                 background.start(inbox.replay(app, left), name="replay")
-                async with self._serving(app, services, installations, logger):
+                async with self._serve_http(app, services, installations, logger):
                     await self._connect(app, services, logger)
 
     async def upload_limit(self, job: Job) -> int:  # noqa: ARG002 - the port's signature
@@ -118,13 +118,13 @@ class SlackPlatform:
 
     async def post(self, message: Outgoing, remember: Remember) -> Receipt:
         """Post a message; see `Platform`."""
-        with self._watching(message.job):
-            return await self._poster.post(self._named(message), remember)
+        with self._watch_token(message.job):
+            return await self._poster.post(self._rename_commands(message), remember)
 
     async def edit(self, receipt: Receipt, message: Outgoing) -> None:
         """Edit a card to its newest state; see `Platform`."""
-        with self._watching(message.job):
-            await self._poster.edit(receipt, self._named(message))
+        with self._watch_token(message.job):
+            await self._poster.edit(receipt, self._rename_commands(message))
 
     async def remove(self, receipt: Receipt, job: Job) -> None:
         """Delete a message, with its file; see `Platform`."""
@@ -134,12 +134,12 @@ class SlackPlatform:
         """Return None: only files can be asked after, and `post` goes on with those itself."""
         return None
 
-    def _named(self, message: Outgoing) -> Outgoing:
+    def _rename_commands(self, message: Outgoing) -> Outgoing:
         """Return a message with the commands that it names as they are called here."""
         return replace(message, card=self._prefix.card(message.card))
 
     @contextlib.contextmanager
-    def _watching(self, job: Job) -> Iterator[None]:
+    def _watch_token(self, job: Job) -> Iterator[None]:
         """Report a token that Slack rejects, and that it takes it again."""
         services, key = self._services, f"slack.token.{job.tenant}"
         try:
@@ -179,7 +179,7 @@ class SlackPlatform:
         finish(app)
 
     @contextlib.asynccontextmanager
-    async def _serving(
+    async def _serve_http(
         self,
         app: AsyncApp,
         services: Services,

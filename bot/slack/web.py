@@ -108,12 +108,12 @@ class _RequestGuard:
 
         async def answer(request: web.Request) -> web.Response:
             try:
-                asked = await _delivered(request)
+                asked = await _read_delivery(request)
             except _Rejected as refused:
                 return self._refuse(refused.status, refused.reason)
             answered = await self._ask(handle, asked)
             if answered.status in {400, 401}:
-                self._refused("signature" if answered.status == 401 else "response_url")  # noqa: PLR2004 - unauthorized
+                self._note_refusal("signature" if answered.status == 401 else "response_url")  # noqa: PLR2004 - unauthorized
             return answered
 
         return answer
@@ -151,10 +151,10 @@ class _RequestGuard:
             return web.Response(status=500)
 
     def _refuse(self, status: int, reason: str) -> web.Response:
-        self._refused(reason)
+        self._note_refusal(reason)
         return web.Response(status=status, text=reason, headers={"Connection": "close"})
 
-    def _refused(self, reason: str) -> None:
+    def _note_refusal(self, reason: str) -> None:
         count = self._refusals.count()
         if count:
             _log.warning("slack.http.refused", reason=reason, requests=count)
@@ -162,7 +162,7 @@ class _RequestGuard:
     def refuse(self, request: web.BaseRequest, status: int, bug_id: str) -> web.Response:
         """Return the answer to a request that no page answers: most are broken as HTTP."""
         if not bug_id:
-            self._refused("protocol")
+            self._note_refusal("protocol")
         return plain_refusal(request, status, bug_id)
 
 
@@ -175,7 +175,7 @@ class _Rejected(Exception):
         self.reason = reason
 
 
-async def _delivered(request: web.Request) -> AsyncBoltRequest:
+async def _read_delivery(request: web.Request) -> AsyncBoltRequest:
     """Read a request from Slack for slack-bolt, which checks the signature.
 
     Raises:

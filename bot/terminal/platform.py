@@ -203,7 +203,7 @@ class TerminalPlatform:
         event = MessageEvent(
             job=message.job,
             kind=message.kind,
-            card=_located(message.card, self.thread(message.job)),
+            card=_locate(message.card, self.thread(message.job)),
             edited=edited,
         )
         for queue in self._listeners:
@@ -253,7 +253,7 @@ class TerminalPlatform:
             raise DeliveryError("delivery.disk", transient=True, problem=problem) from error
 
 
-def _located(card: Card, thread: Path) -> Card:
+def _locate(card: Card, thread: Path) -> Card:
     """Return the card with its file where the thread keeps it."""
     if card.attachment is None:
         return card

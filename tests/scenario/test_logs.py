@@ -147,7 +147,7 @@ async def test_an_event_of_discord(log, tmp_path, monkeypatch):
 @pytest.mark.process
 @pytest.mark.parametrize(
     ("failing", "event"),
-    [("videos.routes.options", "http.bug"), ("mcp.tools.Tools._named", "mcp.bug")],
+    [("videos.routes.options", "http.bug"), ("mcp.tools.Tools._find", "mcp.bug")],
 )
 async def test_a_request_over_http(log, tmp_path, monkeypatch, failing, event):
     async with serving(http_config(tmp_path / "data")) as place:

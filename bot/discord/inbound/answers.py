@@ -89,7 +89,7 @@ class Answers:
                 buttons.
             withdraw: Takes back what was accepted, where another process has answered.
         """
-        with self._expected(interaction.id) as expected:
+        with self._expect_card(interaction.id) as expected:
             making = asyncio.create_task(work, name=f"discord-{interaction.id}")
             try:
                 await asyncio.wait({making}, timeout=None if form else PROMPT_SECONDS)
@@ -108,7 +108,7 @@ class Answers:
                 making.cancel()
 
     @contextlib.contextmanager
-    def _expected(self, interaction_id: int) -> Iterator[asyncio.Future[ShownCard | None]]:
+    def _expect_card(self, interaction_id: int) -> Iterator[asyncio.Future[ShownCard | None]]:
         """Yield the future of an interaction's card: set in the block, or else None."""
         expected = asyncio.get_running_loop().create_future()
         self._shown[interaction_id] = expected

@@ -115,7 +115,7 @@ def _command(
         callback = app_commands.rename(**shown)(callback)
     return app_commands.Command(
         allowed_contexts=contexts,
-        name=_localised(f"discord.command.{command.name}", command.name),
+        name=_localise(f"discord.command.{command.name}", command.name),
         description=app_commands.locale_str(command.help(FALLBACK), write=command.help),
         callback=callback,
     )
@@ -125,8 +125,8 @@ def _group(command: Command) -> app_commands.Group:
     """Return the group that a command is in; those for admins are shown to admins."""
     admins = discord.Permissions(manage_guild=True)
     return app_commands.Group(
-        name=_localised(f"discord.command.{command.parent}", command.parent),
-        description=_localised(f"discord.group.{command.parent}", command.parent),
+        name=_localise(f"discord.command.{command.parent}", command.parent),
+        description=_localise(f"discord.group.{command.parent}", command.parent),
         default_permissions=None if command.permission is Permission.MEMBER else admins,
     )
 
@@ -137,11 +137,11 @@ def _menus(
     callbacks = {"discord.menu.animate": gateway.animate, "discord.menu.settings": gateway.settings}
     for key, callback in callbacks.items():
         yield app_commands.ContextMenu(
-            name=_localised(key), callback=callback, allowed_contexts=contexts
+            name=_localise(key), callback=callback, allowed_contexts=contexts
         )
 
 
-def _localised(key: str, plain: str | None = None) -> app_commands.locale_str | str:
+def _localise(key: str, plain: str | None = None) -> app_commands.locale_str | str:
     """Return a text of the catalog; `plain` for a plugin's, which is not there."""
     if plain is not None and template(key) is None:
         return plain

@@ -158,13 +158,15 @@ def _characters(command: Command, options: Sequence[Option]) -> int:
     """Return the characters of an option that count towards Discord's limit."""
     own = [partial(discord_name, option) for option in options]
     own += [partial(_description, option) for option in options]
-    shown = [partial(_choice, option, choice) for option in options for choice in _closed(option)]
-    values = sum(len(str(choice)) for option in options for choice in _closed(option))
+    shown = [
+        partial(_choice, option, choice) for option in options for choice in _list_choices(option)
+    ]
+    values = sum(len(str(choice)) for option in options for choice in _list_choices(option))
     texts = sum(max(len(write(locale)) for locale in languages()) for write in (*own, *shown))
     return len(command.name) + DESCRIPTION_LENGTH + texts + values
 
 
-def _closed(option: Option) -> tuple[str | int, ...]:
+def _list_choices(option: Option) -> tuple[str | int, ...]:
     """Return all choices where Discord can list them; they are proposed otherwise."""
     choices = option.choices
     few = len(choices) <= MAX_CHOICES
@@ -173,7 +175,7 @@ def _closed(option: Option) -> tuple[str | int, ...]:
 
 def _transformer(option: Option, gateway: CommandGateway) -> OptionTransformer:
     if option.choices:
-        if _closed(option) and gateway.installation.agrees_on(option):
+        if _list_choices(option) and gateway.installation.agrees_on(option):
             return OptionTransformer(option)
         return SuggestingTransformer(option, autocomplete.values_of(option), gateway)
     source = autocomplete.source(option)

@@ -25,7 +25,7 @@ from inference.domain.verdict import Outcome
 Sent = TypeVar("Sent")
 
 
-def _explained(message: Outgoing, channel: int, locale: str) -> Card:
+def _explain(message: Outgoing, channel: int, locale: str) -> Card:
     """Return the card for a channel; where it was not expected, it says why it is there."""
     card = _card(message, channel)
     address = Address(**message.job.address)
@@ -46,7 +46,7 @@ def _may_embed(client: discord.Client, message: Outgoing, channel: int) -> bool:
     return allowed and Address(**message.job.address).embeds
 
 
-async def _worded(card: Card, locale: str, send: Callable[[Card], Awaitable[Sent]]) -> Sent:
+async def _send_worded(card: Card, locale: str, send: Callable[[Card], Awaitable[Sent]]) -> Sent:
     """Send a card; if a server refuses its words, retry without them."""
     try:
         return await send(card)
@@ -104,7 +104,7 @@ async def send(
             **more,
         )
 
-    return await _worded(_explained(message, channel, locale), locale, send_card)
+    return await _send_worded(_explain(message, channel, locale), locale, send_card)
 
 
 async def edit(client: discord.Client, posted: Posted, message: Outgoing, locale: str) -> None:
@@ -137,7 +137,7 @@ async def edit(client: discord.Client, posted: Posted, message: Outgoing, locale
             allowed_mentions=drawn.allowed_mentions,
         )
 
-    await _worded(_explained(message, posted.channel, locale), locale, edit_card)
+    await _send_worded(_explain(message, posted.channel, locale), locale, edit_card)
 
 
 def _card(message: Outgoing, channel: int) -> Card:
@@ -156,17 +156,17 @@ def partial(client: discord.Client, posted: Posted) -> discord.PartialMessage:
 async def _still(message: Outgoing, style: CardStyle) -> discord.File | None:
     """Open the picture of a card, if there is one and the style can show it as it must be shown."""
     coverable = style is CardStyle.LAYOUT
-    return await uploads.preview(message.preview if coverable or not _hidden(message) else None)
+    return await uploads.preview(message.preview if coverable or not _is_spoiler(message) else None)
 
 
 def _picture(message: Outgoing, still: discord.File | None, locale: str) -> Picture | None:
     """Describe the picture of a card; a flagged one is a spoiler."""
     if still is None:
         return None
-    return Picture(description=description(message.job, locale), spoiler=_hidden(message))
+    return Picture(description=description(message.job, locale), spoiler=_is_spoiler(message))
 
 
-def _hidden(message: Outgoing) -> bool:
+def _is_spoiler(message: Outgoing) -> bool:
     return message.job.verdict.outcome is Outcome.SPOILER
 
 

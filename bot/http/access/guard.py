@@ -74,7 +74,7 @@ class Guard:
         """Authenticate and count a request, and answer errors in OpenAI's format."""
         began, status = time.perf_counter(), 499  # the client left
         try:
-            response = await self._answered(request, handler)
+            response = await self._answer(request, handler)
             status = response.status
         except ConnectionError:
             if request.writer.output_size > 0:  # sendfile says so before the transport does
@@ -87,17 +87,17 @@ class Guard:
         response.headers.setdefault(*NO_SNIFFING)
         return response
 
-    async def _answered(  # noqa: PLR0911 - one for each kind of error
+    async def _answer(  # noqa: PLR0911 - one for each kind of error
         self, request: web.Request, handler: Handler
     ) -> web.StreamResponse:
         locale = self.locale(request)
         if not _is_plainly_framed(request):
             return self.refuse(request, 400, "")
         try:
-            async with self._admitted(await self._token(request)) as token:
+            async with self._count_request(await self._token(request)) as token:
                 if token is not None:
                     request[TOKEN] = token
-                return await _sent(request, await handler(request))
+                return await _send(request, await handler(request))
         except web.HTTPMethodNotAllowed as error:
             method = request.method if request.method in error.allowed_methods else "this method"
             shown = request.method if len(request.method) < 10 else method  # noqa: PLR2004
@@ -107,7 +107,7 @@ class Guard:
         except web.HTTPNotFound:
             return error_response(NotFound("http.no_route"), locale)
         except UserError as error:
-            return self._refused(request, error, locale)
+            return self._refuse(request, error, locale)
         except RushesError as error:
             _log.warning("http.failed", route=request.match_info.route.name, code=error.code)
             return _instead(request, error_response(error, locale))
@@ -141,7 +141,7 @@ class Guard:
         raise UserError("http.unauthorized")
 
     @contextlib.asynccontextmanager
-    async def _admitted(self, token: Token | None) -> AsyncIterator[Token | None]:
+    async def _count_request(self, token: Token | None) -> AsyncIterator[Token | None]:
         """Count a request of a token while it is under way; it ends with its token.
 
         Raises:
@@ -206,7 +206,7 @@ class Guard:
 
     # -- what is said ------------------------------------------------------------------------
 
-    def _refused(self, request: web.Request, error: UserError, locale: str) -> web.Response:
+    def _refuse(self, request: web.Request, error: UserError, locale: str) -> web.Response:
         if error.code in {"http.unauthorized", "http.too_often"}:
             self._note(error.code)
         wait, known = self._wait(request, error), self._services.installation.options
@@ -229,7 +229,7 @@ class Guard:
         return protocol_error_response(status, bug_id, self.locale(request))
 
 
-async def _sent(request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
+async def _send(request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
     """Send an answer here and not in aiohttp, so that also a long one ends with its token."""
     if not response.prepared:
         response.headers.setdefault(*NO_SNIFFING)

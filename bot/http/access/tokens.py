@@ -91,7 +91,7 @@ async def find(database: Database, presented: str, now: float) -> Token | None:
     key, secret = (match["id"], match["secret"]) if match else ("", presented)
     rows = await database.read("SELECT * FROM http_tokens WHERE id = ?", (key,))
     known = Token.from_row(dict(rows[0])) if rows else None
-    same = hmac.compare_digest(_hashed(secret), _NOBODY if known is None else known.hash)
+    same = hmac.compare_digest(_hash(secret), _NOBODY if known is None else known.hash)
     return known if known is not None and same and known.valid(now) else None
 
 
@@ -161,7 +161,7 @@ class TokenTable:
         secret = secrets.token_urlsafe(32)
         row = {
             "id": key,
-            "hash": _hashed(secret),
+            "hash": _hash(secret),
             "tenant": tenant,
             "name": name.strip(),
             "person": person or name.strip(),
@@ -293,5 +293,5 @@ def _everywhere(tenant: str, name: str, person: str | None) -> str:
     return f"{tenant}:{person}" if platform == "slack" else f"{platform}:{person}"
 
 
-def _hashed(secret: str) -> str:
+def _hash(secret: str) -> str:
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()

@@ -135,8 +135,8 @@ class McpRoute:
             elif not _brings_picture(body):
                 raise UserError("http.too_large", limit_mb=SMALL // 2**20)
             manager = await self._ready()
-            with self._counted():
-                return await _answered(manager, request, [body])
+            with self._count_request():
+                return await _run_app(manager, request, [body])
 
     async def _ready(self) -> StreamableHTTPSessionManager:
         if self._manager is None:
@@ -145,7 +145,7 @@ class McpRoute:
         return await asyncio.shield(self._manager)
 
     @contextlib.contextmanager
-    def _counted(self) -> Iterator[None]:
+    def _count_request(self) -> Iterator[None]:
         """Count the block as a request that is being answered."""
         self._answering += 1
         self._idle.clear()
@@ -178,7 +178,7 @@ def _brings_picture(body: bytes) -> bool:
         return False
 
 
-async def _answered(
+async def _run_app(
     manager: StreamableHTTPSessionManager, request: web.Request, pending: list[bytes]
 ) -> web.StreamResponse:
     """Run the ASGI application for one request; it ends with the client.

@@ -141,17 +141,17 @@ class Tools:
         """Run a tool; what it refuses is an answer as well."""
         locale = tool_call.call.locale
         try:
-            return await self._named(name)(arguments, tool_call)
+            return await self._find(name)(arguments, tool_call)
         except RushesError as error:
             if not isinstance(error, UserError):
                 _log.warning("mcp.failed", tool=name, code=error.code)
-            return self._refused(error, tool_call)
+            return self._refuse(error, tool_call)
         except Exception as error:  # noqa: BLE001 - the boundary: a bug ends here, logged
             bug_id = log_bug(_log, "mcp.bug", error)
             body = error_json(RushesError("internal", job=bug_id), locale)
             return _answer(body["message"], error=body)
 
-    def _named(self, name: str) -> Tool:
+    def _find(self, name: str) -> Tool:
         if name in self._tools:
             return self._tools[name][0]
         guess = closest(name, self._tools)
@@ -181,11 +181,11 @@ class Tools:
         async with tool_call.turn(pictures) as named:
             call = replace(tool_call.call, options={**values, **named})
             made = await perform(call.commands["/generate"], call)
-        return self._accepted(made, tool_call)
+        return self._accept(made, tool_call)
 
     async def _status(self, arguments: Mapping[str, Any], tool_call: ToolCall) -> dict[str, Any]:
         asked = parse_request(JobArguments, arguments)
-        return self._standing(await actions.find(tool_call.call, asked.id), tool_call)
+        return self._describe(await actions.find(tool_call.call, asked.id), tool_call)
 
     async def _wait(self, arguments: Mapping[str, Any], tool_call: ToolCall) -> dict[str, Any]:
         asked = parse_request(WaitArguments, arguments)
@@ -205,14 +205,14 @@ class Tools:
                         # It has to grow, also where only the place in the queue changed.
                         reported = max(float(data["progress"]), reported + 0.01)
                         await tool_call.report(reported, _line(job, tool_call.call))
-        return self._standing(await actions.find(tool_call.call, job.id), tool_call)
+        return self._describe(await actions.find(tool_call.call, job.id), tool_call)
 
     async def _result(self, arguments: Mapping[str, Any], tool_call: ToolCall) -> dict[str, Any]:
         asked = parse_request(JobArguments, arguments)
         job = await actions.find_finished(tool_call.call, asked.id)
         file = await self._content.file(tool_call.call, job, Variant.VIDEO)
         size = await self._content.size(tool_call.call, job)
-        answer = self._standing(job, tool_call)
+        answer = self._describe(job, tool_call)
         answer["content"].append(
             {
                 "type": "resource_link",
@@ -240,7 +240,7 @@ class Tools:
             made = await actions.extend(
                 tool_call.call, job, prompt=asked.prompt, seconds=asked.seconds
             )
-        return self._accepted(made, tool_call)
+        return self._accept(made, tool_call)
 
     async def _queue(self, arguments: Mapping[str, Any], tool_call: ToolCall) -> dict[str, Any]:
         parse_request(NoArguments, arguments)
@@ -253,11 +253,11 @@ class Tools:
 
     # -- how ---------------------------------------------------------------------------------
 
-    def _accepted(self, made: Any, tool_call: ToolCall) -> dict[str, Any]:
+    def _accept(self, made: Any, tool_call: ToolCall) -> dict[str, Any]:
         assert isinstance(made, Accepted)  # noqa: S101 - what renders returns nothing else
-        return self._standing(made.job, tool_call)
+        return self._describe(made.job, tool_call)
 
-    def _standing(self, job: Job, tool_call: ToolCall) -> dict[str, Any]:
+    def _describe(self, job: Job, tool_call: ToolCall) -> dict[str, Any]:
         """Return the status of a job: its id and a sentence, and all of it as data."""
         line = _line(job, tool_call.call)
         said = notes(job, self._services.installation, tool_call.call.locale)
@@ -273,7 +273,7 @@ class Tools:
             names=MCP,
         )
 
-    def _refused(self, error: RushesError, tool_call: ToolCall) -> dict[str, Any]:
+    def _refuse(self, error: RushesError, tool_call: ToolCall) -> dict[str, Any]:
         known = self._services.installation.options
         if "field" in error.params:  # options are arguments here
             error.params["field"] = str(error.params["field"]).removeprefix(WITHIN)

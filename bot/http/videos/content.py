@@ -77,12 +77,12 @@ class Content:
 
     async def read(self, call: Call, job: Job, variant: Variant) -> bytes:
         """Return the bytes of a file of a finished job. Raises as `file`."""
-        return await _present(job, (await self.file(call, job, variant)).read_bytes)
+        return await _read_present(job, (await self.file(call, job, variant)).read_bytes)
 
     async def size(self, call: Call, job: Job) -> int:
         """Return how many bytes the file of a finished job has. Raises as `file`."""
         file = await self.file(call, job, Variant.VIDEO)
-        return await _present(job, lambda: file.stat().st_size)
+        return await _read_present(job, lambda: file.stat().st_size)
 
     async def response(
         self, request: web.Request, call: Call, job: Job, variant: Variant
@@ -90,7 +90,7 @@ class Content:
         """Return a file of a finished job; Range and ETag are honoured. Raises as `file`."""
         file = await self.file(call, job, variant)
         if (wanted := request.headers.get("If-Range")) is not None:
-            found = await _present(job, file.stat)
+            found = await _read_present(job, file.stat)
             changed = formatdate(math.ceil(found.st_mtime), usegmt=True)
             if wanted not in (f'"{found.st_mtime_ns:x}-{found.st_size:x}"', changed):
                 # aiohttp takes any later date, and text that is no date: it sends all of what was
@@ -133,7 +133,7 @@ class Content:
         return stills[len(stills) // 2]
 
 
-async def _present(job: Job, read: Callable[[], Found]) -> Found:
+async def _read_present(job: Job, read: Callable[[], Found]) -> Found:
     """Read a file of a job in a thread; it may have been deleted meanwhile.
 
     Raises:

@@ -62,7 +62,7 @@ class Creation:
             turn, large, repeats = asyncio.Lock(), may_be_large(request), False
             if key is not None:
                 if large:
-                    repeats = key in self._keys or await self._known(token, key) is not None
+                    repeats = key in self._keys or await self._find_job(token, key) is not None
                 turn = self._keys.setdefault(key, turn)
             if large:
                 if not repeats:
@@ -76,10 +76,10 @@ class Creation:
                         await stack.enter_async_context(turn)
                 except TimeoutError:
                     raise UserError("http.key_busy", field="Idempotency-Key") from None
-                known = await self._known(token, key)
+                known = await self._find_job(token, key)
             yield PendingCreation(self, self._guard, request, fields, key=key, known=known)
 
-    async def _known(self, token: Token, key: str) -> Job | None:
+    async def _find_job(self, token: Token, key: str) -> Job | None:
         """Return the job of a key. One that was deleted frees it."""
         job = await self._services.jobs.by_key(key, tenant=token.tenant)
         if job is not None and job.removed_at is not None:

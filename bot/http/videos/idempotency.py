@@ -39,7 +39,7 @@ def key_of(request: web.Request) -> str | None:
 
 def fingerprint(path: str, fields: Mapping[str, Any]) -> str:
     """Return a hash of what is asked: where, and the fields of the body, in JSON or in a form."""
-    whole = json.dumps([path, fields], sort_keys=True, default=_hashed)
+    whole = json.dumps([path, fields], sort_keys=True, default=_hash)
     return hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -54,5 +54,5 @@ def check_repeated(job: Job, body: str) -> None:
         raise UserError("http.key_reused", field="Idempotency-Key", job=job.id)
 
 
-def _hashed(upload: Upload) -> str:
+def _hash(upload: Upload) -> str:
     return hashlib.sha256(upload.data).hexdigest()

@@ -121,7 +121,7 @@ def parse_request(model: type[Request], fields: Mapping[str, Any]) -> Request:
             `http.object`, `http.scalar`, `http.form`, `http.moderation`, `http.field_large`, or as
             `mistake` returns.
     """
-    given = {name: _unwrapped(name, value) for name, value in fields.items()}
+    given = {name: _unwrap(name, value) for name, value in fields.items()}
     _check_lengths(given)
     try:
         # null is as good as absent
@@ -177,7 +177,7 @@ def unknown_field(name: str, known: Sequence[str], *, within: str = "") -> UserE
     return UserError("http.field_unknown", field=field, known=[guess] if guess else list(known))
 
 
-def _unwrapped(name: str, value: Any) -> Any:
+def _unwrap(name: str, value: Any) -> Any:
     """Read a table that a form holds as JSON."""
     if isinstance(value, str) and name == "rushes":
         try:

@@ -100,18 +100,18 @@ class Videos:
     async def _remix(self, request: web.Request) -> web.Response:
         async def remix(fields: dict[str, Any], call: Call, pending: PendingCreation) -> Result:
             asked = parse_request(RemixRequest, fields)
-            return await self._changed(call, pending, request.match_info["video"], asked)
+            return await self._change(call, pending, request.match_info["video"], asked)
 
         return await self._made(request, remix)
 
     async def _edit(self, request: web.Request) -> web.Response:
         async def edit(fields: dict[str, Any], call: Call, pending: PendingCreation) -> Result:
             asked = parse_request(EditRequest, fields)
-            return await self._changed(call, pending, asked.video.id, asked)
+            return await self._change(call, pending, asked.video.id, asked)
 
         return await self._made(request, edit)
 
-    async def _changed(
+    async def _change(
         self, call: Call, pending: PendingCreation, video: str, asked: RemixRequest | EditRequest
     ) -> Result:
         """Make a finished video again with other words and options."""

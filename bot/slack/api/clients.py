@@ -80,7 +80,7 @@ class Clients:
             self._session, self._read_session = session, read_session
             try:
                 if self._credentials.bot_token is not None:
-                    installations.configure(await self._configured(self._credentials.bot_token))
+                    installations.configure(await self._identify(self._credentials.bot_token))
                 self._installations = installations
                 yield installations
             finally:
@@ -156,9 +156,9 @@ class Clients:
         # One exchange at a time: a refresh token is good once.
         async with self._rotating.setdefault(installation.workspace, asyncio.Lock()):
             current = self._installations.find(team, enterprise) or installation
-            return await self._rotated(current, self._installations)
+            return await self._rotate(current, self._installations)
 
-    async def _rotated(
+    async def _rotate(
         self, installation: WorkspaceInstallation, installations: WorkspaceInstallations
     ) -> WorkspaceInstallation:
         expires_at, refresh_token = installation.expires_at, installation.refresh_token
@@ -199,7 +199,7 @@ class Clients:
         expiry = self._expiries.get(installation.token)
         return expires_at - time.time() if expiry is None else expiry - time.monotonic()
 
-    async def _configured(self, token: str) -> WorkspaceInstallation:
+    async def _identify(self, token: str) -> WorkspaceInstallation:
         """Ask Slack whose token it is."""
         client = self.anonymous()
         client.token = token

@@ -18,7 +18,7 @@ from inference.domain.errors import DeliveryError
 BUTTON = re.compile(r"v1:")
 
 
-def _pressed(action: dict[str, Any]) -> str:
+def _button_id(action: dict[str, Any]) -> str:
     """Return the id of the button that was pressed, or chosen from a menu."""
     chosen = action.get("selected_option") or {}
     return str(chosen.get("value") or action["action_id"])
@@ -26,7 +26,7 @@ def _pressed(action: dict[str, Any]) -> str:
 
 async def press(body: dict[str, Any], origin: Origin, deps: Dependencies) -> None:
     """Answer with a form, in the App Home or in the channel, wherever the button was."""
-    answer = await deps.gateway.press(origin, _pressed(body["actions"][0]))
+    answer = await deps.gateway.press(origin, _button_id(body["actions"][0]))
     if isinstance(answer, Form):
         place = {"channel": origin.channel, "thread_ts": origin.thread_ts}
         view = {**blocks.modal(answer), "private_metadata": json.dumps(place)}

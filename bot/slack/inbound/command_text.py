@@ -49,7 +49,7 @@ def prompt(text: str) -> str:
 
     A prompt is shown again, and must not ping anyone.
     """
-    return plain(_MARKUP.sub(_shown, text))
+    return plain(_MARKUP.sub(_show, text))
 
 
 def command(text: str, parents: Collection[str]) -> str:
@@ -63,7 +63,7 @@ def without_mention(text: str, user: str) -> str:
     return re.sub(rf"<@{re.escape(user)}(\|[^<>]*)?>", " ", text, count=1).strip()
 
 
-def _shown(found: re.Match[str]) -> str:
+def _show(found: re.Match[str]) -> str:
     target, label = found["target"], found["label"]
     if found["sign"] in {"@", "#"}:
         return found["sign"] + (label or target).lstrip(found["sign"])
@@ -78,10 +78,10 @@ def to_unicode(text: str) -> str:
     A custom emoji of the workspace has no Unicode: its name becomes words. Colons that only look
     like a code stay: `16:9`, `a:b:c`, `12:30:45`.
     """
-    return _CODE.sub(_replacing(text), text)
+    return _CODE.sub(_make_replacer(text), text)
 
 
-def _replacing(text: str) -> Callable[[re.Match[str]], str]:
+def _make_replacer(text: str) -> Callable[[re.Match[str]], str]:
     def replace(code: re.Match[str]) -> str:
         name = code["name"]
         before = text[code.start() - 1 : code.start()]
@@ -91,13 +91,13 @@ def _replacing(text: str) -> Callable[[re.Match[str]], str]:
         if known is not None:
             # The picker inserts codes right behind a word; short ones are more likely no codes.
             alone = not _LETTER_OR_DIGIT.fullmatch(before)
-            return _drawn(known, code["tones"]) if alone or _WORDY.match(name) else code[0]
+            return _draw(known, code["tones"]) if alone or _WORDY.match(name) else code[0]
         return _words(code[0], name, before, text[code.end() : code.end() + 1])
 
     return replace
 
 
-def _drawn(emoji: EmojiChar, tones: str | None) -> str:
+def _draw(emoji: EmojiChar, tones: str | None) -> str:
     """Return the characters of an emoji in a skin tone, if it has that."""
     wanted = "-".join(_FITZPATRICK[tone] for tone in (tones or "").split("-") if tone)
     for key in (wanted, f"{wanted}-{wanted}"):  # both people in the same tone

@@ -92,7 +92,9 @@ class ImageFinder:
                 if refusal(file) is None and (
                     file.get("file_access") == STUB or is_uploading(file)
                 ):
-                    known = await self._arrived(origin, str(file.get("id")), patient=patient)
+                    known = await self._wait_for_upload(
+                        origin, str(file.get("id")), patient=patient
+                    )
             except UserError as error:
                 reason = reason or error
                 continue
@@ -153,7 +155,9 @@ class ImageFinder:
 
         await self._database.write("slack_file", work)
 
-    async def _arrived(self, origin: Origin, file: str, *, patient: bool) -> Mapping[str, Any]:
+    async def _wait_for_upload(
+        self, origin: Origin, file: str, *, patient: bool
+    ) -> Mapping[str, Any]:
         """Return Slack's metadata of a file once its upload is complete.
 
         Raises:

@@ -79,7 +79,7 @@ class InboundRequest:
             seconds: How long to wait for the work.
         """
         self.taken = True
-        working = self._background.start(self._settling(work), name=name)
+        working = self._background.start(self._run_and_settle(work), name=name)
         await asyncio.wait({working}, timeout=seconds)
         if not working.done():
             keeping = self._background.start(self._keep(), name="keep")
@@ -100,7 +100,7 @@ class InboundRequest:
             await self._database.write("settle_request", work)
             self._number = None
 
-    async def _settling(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _run_and_settle(self, work: Coroutine[Any, Any, None]) -> None:
         """Do the work; what is cancelled, because the program ends, is left to the next start."""
         try:
             await work

@@ -68,7 +68,7 @@ def draw(
         if option.name in shown
         and option.name not in command.fixed
         and (with_image or option.name != IMAGE.name)
-        and _offered(option, installation)
+        and _is_offered(option, installation)
     ]
     basic = [option for option in offered if everything or _is_basic(option)]
     return [
@@ -107,7 +107,7 @@ def field_of(view: Mapping[str, Any], option: str) -> str | None:
     return option if option in names else next(iter(names), None)
 
 
-def _offered(option: Option, installation: Installation) -> bool:
+def _is_offered(option: Option, installation: Installation) -> bool:
     if option.name == MODEL.name:
         return len(installation.models) > 1
     return installation.offers(option)

@@ -54,7 +54,7 @@ class Channels:
 
         None also where Slack does not say: delivery has other routes.
         """
-        known = self._known(origin, origin.channel)
+        known = self._find_cached(origin, origin.channel)
         if known is not None and known.open:
             return None
         try:
@@ -119,7 +119,7 @@ class Channels:
         """Return whether a channel is private; None where Slack does not say."""
         if not channel.startswith("C"):  # D and G are conversations and old private channels
             return True
-        if (known := self._known(origin, channel)) is not None:
+        if (known := self._find_cached(origin, channel)) is not None:
             return known.private
         try:
             async with asyncio.timeout(seconds):
@@ -136,7 +136,7 @@ class Channels:
         told: Mapping[str, Any] = (await client.conversations_info(channel=channel))["channel"]
         return told
 
-    def _known(self, origin: Origin, channel: str) -> _Facts | None:
+    def _find_cached(self, origin: Origin, channel: str) -> _Facts | None:
         until, facts = self._kept.get((origin.installation.workspace, channel), (0.0, None))
         return facts if self._clock.monotonic() < until else None
 

@@ -132,7 +132,7 @@ def comment(card: Card) -> str:
     marked = [_bold(card.title)] if card.title else []
     ping = card.ping
     for line in card.lines:
-        text, ping = _marked(line, ping=ping)
+        text, ping = _mark_up(line, ping=ping)
         marked.append(text)
     return "\n".join(marked)
 
@@ -214,7 +214,7 @@ def _sections(lines: Sequence[Line], *, ping: bool) -> list[Block]:
         if all(isinstance(part, str) for part in line):
             texts.append("".join(str(part) for part in line))
             continue
-        marked, ping = _marked(line, ping=ping)
+        marked, ping = _mark_up(line, ping=ping)
         blocks += [*_text_sections(texts), _section(_mrkdwn(marked))]
         texts = []
     return [*blocks, *_text_sections(texts)]
@@ -239,16 +239,16 @@ def _contexts(lines: Sequence[Line]) -> list[Block]:
     blocks: list[Block] = []
     for line in lines:
         pieces = [
-            _mrkdwn(_date(part)) if isinstance(part, Instant) else _plain(_named(part), MAX_SECTION)
+            _mrkdwn(_date(part)) if isinstance(part, Instant) else _plain(_name(part), MAX_SECTION)
             for part in line
-            if isinstance(part, Instant) or _named(part).strip()
+            if isinstance(part, Instant) or _name(part).strip()
         ]
         if pieces:
             blocks.append({"type": "context", "elements": pieces[:MAX_ELEMENTS]})
     return blocks
 
 
-def _marked(line: Line, *, ping: bool) -> tuple[str, bool]:
+def _mark_up(line: Line, *, ping: bool) -> tuple[str, bool]:
     """Write a line with times and people in it as markup.
 
     Returns:
@@ -262,11 +262,11 @@ def _marked(line: Line, *, ping: bool) -> tuple[str, bool]:
             written.append(f"<@{user_id(part.id)}>")
             ping = False
         else:
-            written.append(literal(_named(part), MAX_PIECE))
+            written.append(literal(_name(part), MAX_PIECE))
     return "".join(written), ping
 
 
-def _named(part: str | Person) -> str:
+def _name(part: str | Person) -> str:
     return part.shown if isinstance(part, Person) else part
 
 

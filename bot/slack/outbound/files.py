@@ -131,13 +131,13 @@ class Files:
             except DeliveryError as error:
                 if count and not error.transient:  # the reservation was good for once
                     break
-                await self._stopped(file_id, count, error, remember)
+                await self._stop(file_id, count, error, remember)
             completed = True
             crash_points.point("after:slack_complete")
         try:
             link = str((await self._info(address, file_id)).get("permalink", ""))
         except DeliveryError as error:
-            await self._stopped(file_id, MOST_COMPLETIONS, error, remember)
+            await self._stop(file_id, MOST_COMPLETIONS, error, remember)
         return Shared(file_id=file_id, ts=None, link=link)
 
     async def upload(self, address: Address, attachment: Attachment) -> str:
@@ -240,7 +240,7 @@ class Files:
                 named = channel in _channels(file)
         return UNSEEN if named else None
 
-    async def _stopped(
+    async def _stop(
         self, file_id: str, asked: int, error: DeliveryError, remember: Remember
     ) -> NoReturn:
         """Note how many completions may have worked, and raise what stopped it."""

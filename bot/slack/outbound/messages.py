@@ -64,7 +64,7 @@ class Poster:
         attachment = message.card.attachment
         if attachment is None:
             links = await self._links_to_clips(address, target.channel, message)
-            drawn = blocks.message(_explained(message.card, message), links=links)
+            drawn = blocks.message(_explain(message.card, message), links=links)
             return await self._say(address, target, drawn, _metadata(message))
         return await self._bring(address, target, message, attachment, remember)
 
@@ -249,7 +249,7 @@ class Poster:
         hidden = to.channel != target.channel  # in direct messages nobody else reads along
         if not hidden:
             to = target
-        shown = _explained(replace(message.card, ping=False) if hidden else message.card, message)
+        shown = _explain(replace(message.card, ping=False) if hidden else message.card, message)
         shared = await self._files.share(
             address, to, attachment, blocks.comment(shown), trace=message.trace, remember=remember
         )
@@ -292,7 +292,7 @@ class Poster:
         return str(found["permalink"])
 
 
-def _explained(card: Card, message: Outgoing) -> Card:
+def _explain(card: Card, message: Outgoing) -> Card:
     """Return a card that says why it is not where it was expected, after the line that pings."""
     why = message.trace.get("why")
     if why is None:

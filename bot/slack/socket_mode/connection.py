@@ -120,7 +120,7 @@ class Connection:
                     if not works:
                         self._retire(socket, group, 0.0)
                     if reason == TOO_MANY:
-                        await self._retired()
+                        await self._wait_for_retired()
                     await self._clock.sleep(self._pause_after(reason))
                     fresh = await self._open()
                     if works:
@@ -135,7 +135,7 @@ class Connection:
         """Open a socket that Slack lets stay, however long that takes."""
         while True:
             if len(self._sockets) >= MAX_SOCKETS:
-                await self._retired()
+                await self._wait_for_retired()
             try:
                 socket, refused = await self._connect()
             except WIRE_ERRORS as error:
@@ -228,7 +228,7 @@ class Connection:
         self._retiring.add(task)
         task.add_done_callback(self._retiring.discard)
 
-    async def _retired(self) -> None:
+    async def _wait_for_retired(self) -> None:
         """Wait until every socket that was replaced is closed."""
         self._retire_now.set()
         if self._retiring:

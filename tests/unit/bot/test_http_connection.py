@@ -8,7 +8,7 @@ import contextlib
 import pytest
 from aiohttp import web
 
-from bot.http.mcp.route import REQUEST, _answered
+from bot.http.mcp.route import REQUEST, _run_app
 from bot.network.http_connection import connections
 
 CANARY = "canary"
@@ -159,7 +159,7 @@ async def test_the_sdk_of_mcp_is_told_that_its_client_left(capfd, caplog):
                         left.append((await receive())["type"])
 
     async def answer(request: web.Request) -> web.StreamResponse:
-        return await _answered(Manager(), request, [b"{}"])
+        return await _run_app(Manager(), request, [b"{}"])
 
     async with serving(answer) as port:
         with contextlib.suppress(ConnectionError):

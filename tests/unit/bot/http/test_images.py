@@ -38,7 +38,7 @@ async def test_a_still_that_is_deleted_leaves_nothing_waiting_for_the_others(ima
     monkeypatch.setattr(images, "_until_hopeless", forever)
     async with asyncio.timeout(180):
         with pytest.raises(NotFound):
-            await images._ended(None, JOBS, keyed=False)
+            await images._wait_for(None, JOBS, keyed=False)
     assert left == ["two"]
 
 
@@ -50,4 +50,4 @@ async def test_a_store_that_fails_is_not_told_as_a_stop(images, monkeypatch):
     monkeypatch.setattr(images, "_until_hopeless", until_hopeless)
     async with asyncio.timeout(180):
         with pytest.raises(StoreError):
-            await images._ended(None, JOBS, keyed=False)
+            await images._wait_for(None, JOBS, keyed=False)
