@@ -212,8 +212,8 @@ def discord_payload(name: str, card: Card, job: Job) -> dict[str, Any]:
         hidden = job.verdict.outcome is Outcome.SPOILER
         described = summary.description(job, "en")
         picture = render.Picture(description=described, spoiler=hidden)
-    form = render.CardStyle.TEXT if card.attachment is not None else None
-    drawn = render.message(card, form=form, links=links, picture=picture)
+    style = render.CardStyle.TEXT if card.attachment is not None else None
+    drawn = render.message(card, style=style, links=links, picture=picture)
     return {
         "content": drawn.content,
         "embeds": [embed.to_dict() for embed in drawn.embeds],

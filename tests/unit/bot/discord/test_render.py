@@ -99,7 +99,7 @@ async def test_what_is_hidden_is_a_spoiler_of_discord():
 
 
 async def test_an_older_card_stays_an_embed():
-    drawn = message(card(progress=Bar(done=1, total=2)), form=CardStyle.EMBED)
+    drawn = message(card(progress=Bar(done=1, total=2)), style=CardStyle.EMBED)
     [embed] = drawn.embeds
     assert drawn.content is None
     assert embed.title == r"🎬 a \*red\* fox"
@@ -136,9 +136,9 @@ async def test_without_the_right_to_embed_a_card_is_text_with_the_same_words():
     ]
 
 
-@pytest.mark.parametrize("form", list(CardStyle))
-async def test_times_are_shown_in_the_zone_of_the_reader(form):
-    drawn = message(card(lines=(("ready about ", Instant(at=1795379462.9)),)), form=form)
+@pytest.mark.parametrize("style", list(CardStyle))
+async def test_times_are_shown_in_the_zone_of_the_reader(style):
+    drawn = message(card(lines=(("ready about ", Instant(at=1795379462.9)),)), style=style)
     said = [drawn.content, *(embed.description for embed in drawn.embeds)]
     said += [each.get("content") for each in walk(drawn.view.to_components() if drawn.view else [])]
     assert "ready about <t:1795379462:t>" in "\n".join(filter(None, said)).splitlines()
@@ -149,12 +149,12 @@ ACTIONS = st.lists(st.sampled_from(Action), unique=True)
 
 @given(
     words=st.tuples(FIELDS, FIELDS, FIELDS, st.text(max_size=400)),
-    form=st.sampled_from(CardStyle),
+    style=st.sampled_from(CardStyle),
     actions=ACTIONS,
     menu=st.sampled_from(["", "More…"]),
     shown=st.booleans(),
 )
-async def test_whatever_a_card_says_fits_into_a_message(words, form, actions, menu, shown):
+async def test_whatever_a_card_says_fits_into_a_message(words, style, actions, menu, shown):
     title, line, owner, label = words
     drawn = message(
         card(
@@ -164,7 +164,7 @@ async def test_whatever_a_card_says_fits_into_a_message(words, form, actions, me
             owner=Person(id="1", name=owner),
             progress=Bar(done=1, total=3),
             ready=("ready ", Instant(at=1795379462.0)),
-            ping=form is CardStyle.TEXT,
+            ping=style is CardStyle.TEXT,
             attachment=Attachment(path=Path("clip.mp4"), name="clip.mp4", description=line),
             buttons=tuple(
                 Button(key=ButtonId(action=action, job="7Q2FK9XDAB"), label=label or "x")
@@ -172,9 +172,9 @@ async def test_whatever_a_card_says_fits_into_a_message(words, form, actions, me
             ),
             menu=menu,
         ),
-        form=form,
+        style=style,
         links=[LINK],
-        picture=Picture(description=line or "x") if shown and form is CardStyle.LAYOUT else None,
+        picture=Picture(description=line or "x") if shown and style is CardStyle.LAYOUT else None,
     )
     body = {
         "content": drawn.content,
@@ -183,12 +183,12 @@ async def test_whatever_a_card_says_fits_into_a_message(words, form, actions, me
     }
     flags = COMPONENTS_V2 if drawn.layout else 0
     assert check_message(body, file_names=["preview.jpg"], flags=flags) == []
-    if form is CardStyle.LAYOUT:
+    if style is CardStyle.LAYOUT:
         said = [each["content"] for each in walk(body["components"]) if each["type"] == TEXT]
         lines = "\n".join(said).splitlines()
         assert any(each.endswith(" · 7Q2FK9XDAB") for each in lines)
 
 
-@pytest.mark.parametrize("form", list(CardStyle))
-async def test_a_message_with_buttons_is_not_kept_in_memory(form):
-    assert message(card(buttons=buttons(Action.CANCEL)), form=form).view.is_finished()
+@pytest.mark.parametrize("style", list(CardStyle))
+async def test_a_message_with_buttons_is_not_kept_in_memory(style):
+    assert message(card(buttons=buttons(Action.CANCEL)), style=style).view.is_finished()

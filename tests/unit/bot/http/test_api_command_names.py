@@ -44,7 +44,7 @@ KNOWN = Installation(models=(MODEL,), default_model=MODEL.name).options
 @pytest.mark.parametrize("locale", ["en", "ko"])
 def test_a_refusal_names_what_a_program_can_send(error, http, mcp, locale):
     for words, said in ((HTTP, http), (MCP, mcp)):
-        message = error_json(error, locale, options=KNOWN, words=words)["message"]
+        message = error_json(error, locale, options=KNOWN, names=words)["message"]
         assert said in message
         assert "--aspct" in message or "--" not in message
         assert "/generate" not in message
