@@ -64,7 +64,7 @@ class ButtonId:
     job: str
     """Id of the job; for `Action.CHANGE`, that of the refused request."""
     choice: int | None = None
-    """Which of the refused request's changes, for `Action.CHANGE` alone."""
+    """The number of the refused request's change, for `Action.CHANGE` only."""
 
     def encode(self) -> str:
         """Return the button's id; `decode` is the inverse."""

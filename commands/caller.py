@@ -62,7 +62,7 @@ class Channel:
     address: dict[str, Any]
     """Opaque here: written and read by the platform."""
     id: str = ""
-    """What the tenant's settings know it by; for a thread, that of the channel it is in."""
+    """The channel's id in settings; for a thread, that of the channel it is in."""
     title: str = ""
     private: bool = True
     """Whether only the people in it may see its jobs; True where that is unknown."""
@@ -81,7 +81,7 @@ class Channel:
     asks: bool = True
     """Whether its people can be asked before a job is rendered; elsewhere none waits for them."""
     pictures: str = "any"
-    """How one adds a picture here: the last word of the catalog key `example.animate.…`."""
+    """How pictures are added here: the last word of the catalog key `example.animate.…`."""
     local_folder: str | None = None
     """Where relative paths of `--image` begin, where it may name a file of this machine: in a
     terminal only."""

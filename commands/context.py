@@ -46,17 +46,17 @@ class Call:
     installation: Installation
     policy: Policy
     text: str = ""
-    """What was typed after the command."""
+    """The text typed after the command."""
     options: Mapping[str, Value] = field(default_factory=dict)
-    """What was set in a form, by option name; an image is the URL the platform keeps it under."""
+    """The options set in a form, by name; an image is its URL on the platform."""
     changes: Changes = field(default_factory=dict)
-    """What is asked for instead, after a press on what a refusal offered."""
+    """The changes of a refusal's button that was pressed."""
     locale: str = "en"
     key: str | None = None
     """The platform's id of this request, so that a repeated one is the same job."""
     clock: Clock = field(default_factory=SystemClock)
     directory: Directory = field(default_factory=OpenDirectory)
-    """What the chat knows about its people, roles and channels."""
+    """The chat's people, roles and channels."""
     commands: CommandSet
     """All commands that there are."""
     check_picture: PictureCheck | None = None
@@ -212,7 +212,7 @@ class Command:
 
     @property
     def help_typed(self) -> str:
-        """What people type for its help, such as `/rushes help generate`."""
+        """The command that shows its help, such as `/rushes help generate`."""
         return f"/{self.parent or 'rushes'} help {self.name}"
 
     @property
@@ -303,7 +303,7 @@ class CommandSet:
 
 
 def _check_synonyms(verb: str, wanted: str) -> None:
-    """Refuse a command that is a button here, of a plugin, or of another tool.
+    """Refuse a word that is a button, a plugin's command or a command of another tool.
 
     Raises:
         UserError: `command.is_button`, `command.of_plugin` or `command.other_word`.

@@ -44,7 +44,7 @@ class Field:
     name: str
     label: str
     value: str = ""
-    """What is there already."""
+    """The initial value."""
     hint: str = ""
     """Shown while it is empty."""
     required: bool = False
@@ -57,7 +57,7 @@ class Form:
     """A form; five fields at most, the limit of Discord's modals."""
 
     id: str
-    """What the platform keeps and sends back; 100 characters at most."""
+    """The id that the platform keeps and sends back; 100 characters at most."""
     title: str
     fields: tuple[Field, ...]
     submit: str

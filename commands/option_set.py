@@ -95,7 +95,7 @@ class OptionSet:
                 if option.name not in unheard and _is_offered(option, offered)
             }
         )
-        """What forms and help show, in their order: only what one of the models can do."""
+        """Options that forms and help show, in their order: those that some model supports."""
 
         self.elsewhere: frozenset[str] = frozenset(
             str(option.flag) for option in _own_options(tuple(others)) if option.flag is not None

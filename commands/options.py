@@ -11,7 +11,7 @@ MAX_PROMPT = 2000
 """Characters; also the most that Discord shows in one message."""
 
 MAX_FRAMES = 10_000
-"""That may be asked for; what a model can do is far less."""
+"""The limit of any request; models support far less."""
 
 PROMPT = Option(
     name="prompt", kind=Kind.TEXT, max_length=MAX_PROMPT, required=True, read_by_model=True
@@ -143,7 +143,7 @@ COUNT = Option(
     range=Range(lowest=1, highest=4),
     default=1,
 )
-"""How many jobs a request is, each with the next seed; a request's, not a job's."""
+"""The number of jobs of a request, each with the next seed."""
 
 NEUTRAL_OPTIONS = (
     PROMPT,
@@ -178,10 +178,10 @@ TOPIC = Option(name="command", kind=Kind.TEXT, max_length=64)
 """The command that help is asked about."""
 
 NAME = Option(name="name", kind=Kind.TEXT, max_length=64)
-"""What a preset is called."""
+"""The name of a preset."""
 
 PERSON = Option(name="person", kind=Kind.TEXT, max_length=128)
-"""Somebody on the platform: a mention, or an id."""
+"""A person on the platform: a mention, or an id."""
 
 REASON = Option(name="reason", kind=Kind.TEXT, max_length=200)
 
@@ -189,7 +189,7 @@ KEY = Option(name="key", kind=Kind.TEXT, max_length=64)
 """A setting."""
 
 VALUE = Option(name="value", kind=Kind.TEXT, max_length=MAX_PROMPT)
-"""What a setting is set to."""
+"""The value of a setting."""
 
 FLAGS = Option(name="flags", kind=Kind.TEXT, max_length=MAX_PROMPT)
 """Options of a render, as they are typed into a prompt."""
@@ -207,7 +207,7 @@ SHARED = Option(name="everyone", kind=Kind.FLAG, flag="everyone")
 """For the whole guild instead of the caller."""
 
 WORDS = Option(name="words", kind=Kind.TEXT, max_length=200)
-"""What to search for."""
+"""The words to search for."""
 
 PAGE = Option(
     name="page",

@@ -13,7 +13,7 @@ Value = str | int | float | bool
 """A value of an option, as `parsing.values` accepts it; members of the spec's enums are text."""
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
-"""What every chat takes as the name of a command or an option."""
+"""Pattern of a command's or an option's name that every chat accepts."""
 
 ALL_MODES = frozenset(Mode)
 VIDEO_MODES = frozenset({Mode.TEXT_TO_VIDEO, Mode.IMAGE_TO_VIDEO})
@@ -68,9 +68,9 @@ class Option:
     name: str
     kind: Kind
     flag: str | None = None
-    """What is typed after `--`; None for the free text of a command."""
+    """The name after `--`; None for the free text of a command."""
     short: str | None = None
-    """What may be typed instead of the flag; shown nowhere."""
+    """A short form of the flag; shown nowhere."""
     group: Group = Group.BASIC
     choices: tuple[str | int, ...] = ()
     worded: bool = False

@@ -23,7 +23,7 @@ from inference.domain.reference import FromParent, Kept, Reference
 from inference.domain.spec import Mode
 
 _SHAPE = ("resolution", "aspect", "frames")
-"""Where these are the same, the same seed is the same noise."""
+"""Options that shape the noise: with the same values, the same seed gives the same noise."""
 
 
 async def finish(call: Call) -> Accepted:

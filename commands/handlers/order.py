@@ -105,7 +105,7 @@ async def _check_local_images(call: Call, spec: Spec) -> None:
         if isinstance(reference, Attached):
             if call.check_picture is None:
                 await asyncio.to_thread(_check_file, folder, reference.url)
-            else:  # says more, also of what is no file
+            else:  # gives the reason, also for a missing file
                 await call.check_picture(folder, reference.url)
 
 

@@ -27,7 +27,7 @@ from inference.domain.job import Job
 DATA_NAME = "my-data.json"
 
 KEEP_SECONDS = 3600.0
-"""How long the file lies here, for the chat to take it."""
+"""How long the export is kept, for the chat to upload it."""
 
 _PREFIX = "rushes-data-"
 

@@ -30,14 +30,14 @@ LINE_LENGTH = 60
 """Characters of a prompt in the queue."""
 
 _TOLD = (CancelOutcome.CANCELLING, CancelOutcome.CANCELLED, CancelOutcome.TOO_LATE)
-"""Of several outcomes, the first one of these is told."""
+"""Order in which one of several outcomes is chosen for the answer."""
 
 _POSTING = frozenset({JobState.FINISHING, JobState.DELIVERING})
 
 _RUNNING = _POSTING | {JobState.RUNNING}
 
 POSTED_SECONDS = 2.0
-"""How long who presses is kept waiting for a result that is just being posted."""
+"""How long a press waits for a result that is being posted."""
 
 
 async def queue(call: Call) -> Card:
@@ -201,7 +201,7 @@ async def wait_until_posted(call: Call, job: Job) -> Job:
 
 
 def check_owner(call: Call, job: Job) -> None:
-    """Check that a job is the caller's, or that they may do with all jobs as with their own.
+    """Check that a job is the caller's, or that the caller may manage all jobs.
 
     Raises:
         UserError: `job.not_yours`.

@@ -27,7 +27,7 @@ from inference.domain.reference import FromParent, Kept, Reference, inherit_refe
 from inference.domain.spec import SEEDS, Mode, Resolution, Spec
 
 PREPARED_SECONDS = 10.0
-"""How long a form is kept waiting for a job that is being prepared; what is in it would be lost."""
+"""How long a form waits for a job that is being prepared; refusing it would lose its text."""
 
 
 async def repeat_job(

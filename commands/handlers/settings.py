@@ -60,7 +60,7 @@ async def guild_settings(call: Call) -> Card:
 
 
 def _arguments(call: Call, options: tuple[Option, ...]) -> dict[str, Value]:
-    """Return the arguments, with the key that was offered in place of a mistyped one.
+    """Return the arguments, with the offered key in place of a mistyped one.
 
     `settings KEY` explains a key and `settings KEY VALUE` sets it, without a word in front.
     """

@@ -11,7 +11,7 @@ BUNDLED_OPTIONS: Mapping[str, str] = {
 """Options of plugins that come with the source, and their folders."""
 
 BUNDLED_COMMANDS: Mapping[str, str] = {"style": "examples/plugins/style"}
-"""Their commands."""
+"""Commands of bundled plugins, and their folders."""
 
 _NAMES = {
     "frames": "seconds duration length time sec secs",
@@ -40,4 +40,4 @@ COMMANDS: Mapping[str, str] = {
     "jobs": "/rushes history",
     "clips": "/rushes history",
 }
-"""What to type instead of a command that other tools have."""
+"""Commands here by the names that other tools have for them."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from commands.option_set import OptionSet
 
 ON, OFF = "on", "off"
-"""How a switch is written where a value is wanted."""
+"""The spellings of a switch as a value."""
 
 MAX_SHOWN = 60
 """Characters of a wrong value that an error sentence repeats."""
@@ -26,7 +26,7 @@ _INTEGER = re.compile(r"[+-]?[0-9]+")
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)")
 
 _MOST_DIGITS = 20
-"""Of a whole number that is read; a longer one is out of any range."""
+"""The limit of a whole number that is parsed; a longer one is out of any range."""
 
 
 def fold(word: str) -> str:

@@ -21,9 +21,9 @@ class Entry:
     """Unix seconds."""
     actor: Requester
     scope: str
-    """What kind of thing was changed: a scope of settings, `preset` or `block`."""
+    """Kind of the changed object: a scope of settings, `preset` or `block`."""
     subject: str
-    """Which channel, person or preset; empty for the guild itself."""
+    """The channel, person or preset; empty for the guild itself."""
     key: str
     before: Any
     """JSON; None where nothing was set."""

@@ -21,12 +21,12 @@ class Erasure:
     """The requested erasure of a person's data in one tenant."""
 
     id: str = field(default_factory=new_job_id)
-    """Of the message that says so in the end."""
+    """The id of the final notice."""
     tenant: str
     person: Requester
     platform: str
     address: dict[str, Any]
-    """Where they asked; the platform's own."""
+    """The platform's address of the channel of the request."""
     locale: str
     erased: bool = False
     """Whether everything is deleted but what is still being stopped."""

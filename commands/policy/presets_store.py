@@ -20,7 +20,7 @@ EVERYBODY = ""
 """The owner of a guild's presets."""
 
 MAXIMUM_PRESETS = 50
-"""Of one owner: more would not fit into any list."""
+"""The limit of one owner: more would not fit into a list."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

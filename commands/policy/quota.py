@@ -21,7 +21,7 @@ from commands.policy.stores import Policy
 from inference.domain.quota import Quota
 
 OPERATOR_ZONE = "UTC"
-"""Where the day of the operator's amounts begins."""
+"""Time zone in which the day of the operator's amounts begins."""
 
 
 def day_of(now: float, zone: str) -> tuple[float, float]:
@@ -42,7 +42,7 @@ def compute_tenant_quota(caller: Caller, rules: Rules, now: float) -> Quota | No
     """Return the quota that a tenant sets for a person in the day of `now`; None for unlimited.
 
     A person's own amount goes before that of their roles (the highest of them), and that before
-    the one for each person. Whoever has no limit is not bound by the tenant's own either.
+    the one for each person. A person without limit is not bound by the tenant's own either.
     """
     own = _own(caller, rules)
     if own == (None,):

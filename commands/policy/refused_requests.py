@@ -28,9 +28,9 @@ class RefusedRequest:
     asked: str
     """The command as typed, or the id of the form."""
     text: str = ""
-    """What was typed after the command."""
+    """The text typed after the command."""
     options: Mapping[str, Value] = field(default_factory=dict)
-    """What was set in a form."""
+    """The options set in a form."""
     offers: tuple[Changes, ...]
 
 

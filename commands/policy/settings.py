@@ -25,7 +25,7 @@ MAXIMUM_NAME = 64
 """Characters of a role, channel or person."""
 
 MAXIMUM_SECONDS = 10_000_000
-"""Of GPU time in a quota: over a hundred days, so as good as none."""
+"""The highest quota of GPU time: over a hundred days, practically unlimited."""
 
 UNLIMITED = "unlimited"
 
@@ -81,14 +81,14 @@ class FlaggedPolicy(StrEnum):
     SPOILER = "spoiler"
     """It is made, and hidden until a viewer reveals it."""
     OFF_IN_AGE_RESTRICTED = "off-in-age-restricted"
-    """It is made where only adults are, and denied everywhere else."""
+    """It is made in age-restricted channels, and denied in others."""
 
 
 class Language(StrEnum):
     """Language of public messages."""
 
     AUTO = "auto"
-    """That of the requester."""
+    """The requester's language."""
     ENGLISH = "en"
     KOREAN = "ko"
 

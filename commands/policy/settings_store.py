@@ -71,7 +71,7 @@ class SettingsStore:
             for change in wanted:
                 await self._write(connection, tenant, change, actor)
 
-        # A caller that is cancelled has still asked: the cache must hear of what was written.
+        # A caller that is cancelled has still asked: the cache must be invalidated.
         await asyncio.shield(self._rewrite(tenant, work))
 
     async def personal(self, tenant: str, person: str) -> dict[str, str]:

@@ -164,7 +164,7 @@ def _restore_amounts(setting: Setting, stored: Any) -> dict[str, int | None] | N
 def _check_use(
     setting: Setting, value: Value, installation: Installation, model: str | None
 ) -> None:
-    """Refuse a value that every render would refuse or ignore.
+    """Check that some render can use a value.
 
     Raises:
         UserError: `option.*`, `model.*`.
@@ -178,9 +178,9 @@ def _check_use(
 _SWITCH = {"yes": True, "on": True, "true": True, "no": False, "off": False, "false": False}
 _DRAWABLE = re.compile(r"[ -~ㄱ-ㆎ가-힣]*")
 _ZONE = re.compile(r"[A-Z][A-Za-z0-9_+-]*(/[A-Z][A-Za-z0-9_+-]*){0,2}")
-"""What begins in lower case is of the machine alone: `localtime`, `posix/`, `right/`."""
+"""Zones in lower case belong to the machine: `localtime`, `posix/`, `right/`."""
 _NO_ZONES = frozenset({"Factory"})
-"""Of the zone database, but no place."""
+"""Entries of the zone database that are not places."""
 
 
 def _read_value(
@@ -230,7 +230,7 @@ def _amounts(setting: Setting, typed: str, plain_id: Callable[[str], str]) -> di
 
 
 def amount_of(setting: Setting, typed: str) -> int | None:
-    """Return one amount of a setting of amounts; None is without limit.
+    """Parse one amount of GPU time; None is unlimited.
 
     Raises:
         UserError: `setting.no_amount`, `value.out_of_range`.

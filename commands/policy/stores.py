@@ -19,7 +19,7 @@ from inference.store.sqlite.database import Database
 from inference.store.sqlite.migrate import PackageMigrations
 
 TABLES = PackageMigrations(name="commands", package="commands.policy")
-"""Where the rules are kept."""
+"""The tables of the policy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +27,7 @@ class Policy:
     """Every store of rules."""
 
     known: SettingSet
-    """Which settings there are."""
+    """The settings of this installation."""
     settings: SettingsStore
     presets: PresetStore
     refused_requests: RefusedRequestStore

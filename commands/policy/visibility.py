@@ -1,7 +1,7 @@
 """Who may see a job: the one rule behind every list, card, button, suggestion and route.
 
 A job from a private channel is for the people in it, its requester and the channel's admins; any
-other job is for its tenant. Everybody else learns only that a place in the queue is taken. The
+other job is for its tenant. All others learn only that a place in the queue is taken. The
 operator of the machine also learns the ids, to cancel by, but no prompts.
 """
 

@@ -12,7 +12,7 @@ from inference.domain.job import Requester
 from inference.store.sqlite.database import Database
 
 MAXIMUM_WORDS = 200
-"""Of one guild."""
+"""The limit of one guild."""
 
 
 class GuildWordStore:

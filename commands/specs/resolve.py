@@ -51,7 +51,7 @@ class Resolved:
     capabilities: Capabilities
     """Of the chosen model."""
     count: int = 1
-    """How many jobs it is, each with the next seed."""
+    """The number of jobs, each with the next seed."""
     idle: Mapping[str, Value] = field(default_factory=dict)
     """Options of effects that are off -> the value that they would have."""
 

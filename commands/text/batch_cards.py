@@ -30,7 +30,7 @@ WORDS_LENGTH = 40
 """Characters of a prompt beside that of the title."""
 
 _OF_ONE = (Action.FINISH, Action.REROLL, Action.EXTEND, Action.ANIMATE, Action.RETRY)
-"""What can be done with each of them from the card of all, in this order."""
+"""Actions on a single job from the batch's card, in the order of their buttons."""
 
 
 def pick_shown_job(jobs: Sequence[Job]) -> Job:

@@ -80,7 +80,7 @@ class Bar:
 
     @property
     def fraction(self) -> float:
-        """How much is done, 0 to 1."""
+        """The fraction done, 0 to 1."""
         return min(1.0, self.done / self.total) if self.total > 0 else 0.0
 
 
@@ -98,7 +98,7 @@ SHEET = "-sheet.jpg"
 """Ends the name of a file with all stills that were asked for together, after the id of a job."""
 
 MENU = frozenset({Action.LARGER, Action.ANIMATE, Action.DELETE})
-"""What stands in the menu of a card that has one."""
+"""Actions that are in the menu of a card that has one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,12 +111,12 @@ class Button:
 
     @property
     def id(self) -> str:
-        """What the platform keeps and sends back; 100 characters at most."""
+        """The id that the platform keeps and sends back; 100 characters at most."""
         return self.key.encode()
 
     @property
     def action(self) -> Action:
-        """What it does; platforms colour buttons by it."""
+        """The action of the button; platforms colour buttons by it."""
         return self.key.action
 
 
@@ -127,7 +127,7 @@ class Attachment:
     path: Path
     name: str
     description: str
-    """What is to be seen, for people who do not see it."""
+    """Alternative text, for screen readers."""
     spoiler: bool = False
     """Show it only to those who ask to see it."""
 
@@ -139,10 +139,10 @@ class Card:
     kind: CardKind
     title: str = ""
     owner: Person | None = None
-    """Whose job it is; shown beside the title."""
+    """The requester of the job; shown beside the title."""
     lines: tuple[Line, ...] = ()
     facts: str = ""
-    """What is made, in small print below the title."""
+    """Facts of the render, in small print below the title."""
     progress: Bar | None = None
     """Drawn before the last line."""
     ready: Line = ()

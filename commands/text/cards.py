@@ -38,9 +38,9 @@ class JobStatus:
     queued: QueuePosition | None = None
     progress: Progress | None = None
     outlook: Outlook | None = None
-    """How far it is, while it is rendered and delivered."""
+    """Progress and expected end, while it is rendered or delivered."""
     slot: str | None = None
-    """Where it runs, if that is a question."""
+    """The name of its slot, where there are several."""
     paused: bool = False
     without_worker: bool = False
 

@@ -118,7 +118,7 @@ _plugin_catalogs: list[Mapping[str, Catalog]] = []
 
 
 def use_plugin_catalogs(catalogs: Mapping[str, Catalog]) -> None:
-    """Let the checked texts of plugins be found, in place of those before.
+    """Set the texts of plugins, in place of the former ones.
 
     Args:
         catalogs: By language; no key is one of ours.

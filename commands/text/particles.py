@@ -19,7 +19,7 @@ _FORMS = {
 """Each as it is behind a consonant, and behind a vowel."""
 
 _CLOSING = "\u201d\u2019\"')]"
-"""What may stand between a value and its particle: quotation marks and brackets."""
+"""Marks that may stand between a value and its particle: quotation marks and brackets."""
 
 _BOTH = re.compile(
     f"(?P<closing>[{re.escape(_CLOSING)}]*)(?P<both>{'|'.join(map(re.escape, _FORMS))})"
@@ -40,7 +40,7 @@ _ENDINGS = {
 
 _FIRST_SYLLABLE, _LAST_SYLLABLE = "가", "힣"
 _FINALS = 28
-"""Syllables are ordered by their final consonant last; the first of each row ends in a vowel."""
+"""Syllables per row: Hangul sorts by the final consonant last, a row begins without one."""
 _FINAL_RIEUL = 8
 
 

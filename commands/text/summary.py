@@ -60,7 +60,7 @@ def total_length(spec: Spec, locale: str) -> str | None:
 
 
 def isolate_prompt(prompt: str, length: int) -> str:
-    """Return a prompt to stand beside our text: isolated on one line, `length` characters at most.
+    """Return a prompt on one line, isolated from our text, `length` characters at most.
 
     The two that isolate it count.
     """

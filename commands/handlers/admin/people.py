@@ -31,7 +31,7 @@ class NamedPerson:
     tenant: str
     """`EVERYWHERE`, or the caller's own."""
     person: str
-    """What the person is known by there."""
+    """The person's id there."""
 
     @property
     def everywhere(self) -> bool:
