@@ -312,8 +312,7 @@ class Dispatcher:
         progress = self._outlooks.begin(job, slot)
         self._active[job.id] = render = ActiveRender(job=job, slot=slot, progress=progress)
         self._queue.invalidate_forecasts()
-        fields = {"attempt": job.attempt, "tenant": job.tenant, "slot": slot.name}
-        _log.info("job.started", job=job.id, **fields)
+        _log.info("job.started", job=job.id, attempt=job.attempt, tenant=job.tenant, slot=slot.name)
         tasks.create_task(self._serve(render), name=f"render {job.id}")
 
     async def _serve(self, render: ActiveRender) -> None:

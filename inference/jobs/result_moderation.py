@@ -82,8 +82,9 @@ class ResultModerator:
             await self._fail(job.id, Failure(code="internal", params={"job": job.id}))
             return
         if verdict.denied:
-            failure = Failure(code="safety.result", params={"reason": verdict.reasons[0].value})
-            _log.info("job.refused", job=job.id, code=failure.code, **failure.params)
+            reason = verdict.reasons[0].value
+            failure = Failure(code="safety.result", params={"reason": reason})
+            _log.info("job.refused", job=job.id, code=failure.code, reason=reason)
             if await self._write(lambda: self._store.refuse(job.id, failure)):
                 await asyncio.to_thread(self._artifacts.remove, job.id)
             return

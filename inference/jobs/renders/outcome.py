@@ -92,10 +92,18 @@ class RenderOutcomes:
                     failure = Failure(code="internal", params={"job": job.id})
                     await self._requeue(render, failure, lost=True)
             case WorkerLost(code="worker.silent"):
-                log.warning("job.without_worker", **error.params)
+                seconds = error.params.get("silent_seconds")
+                log.warning("job.without_worker", silent_seconds=seconds)
                 await self._unclaim(render)
             case WorkerLost(code=code):
-                log.warning("job.worker_lost", code=code, **error.params)
+                log.warning(
+                    "job.worker_lost",
+                    code=code,
+                    exit=error.params.get("exit"),
+                    silent_seconds=error.params.get("silent_seconds"),
+                    idle_seconds=error.params.get("idle_seconds"),
+                    reason=error.params.get("reason"),
+                )
                 # Our own shutdown does not count as a loss.
                 failure = Failure(code="worker.gave_up")
                 await self._requeue(render, failure, lost=code != "worker.closed")
