@@ -20,8 +20,8 @@ from typing import Any
 from inference.domain.render import Progress
 from inference.domain.spec import Aspect, Resolution, Spec
 from inference.domain.watermark import WatermarkSettings
-from inference.workers.executor import RenderTask
-from inference.workers.local import LocalSlot
+from inference.workers.local_slot import LocalSlot
+from inference.workers.slot import RenderTask
 
 STEPS = {"nano": 14, "testcard": 10}
 

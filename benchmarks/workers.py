@@ -32,7 +32,7 @@ from inference.engines.registry import Models
 from inference.jobs.assembly import Core, open_core
 from inference.safety.guard import Guard
 from inference.workers.devices import device_environment, slot_names
-from inference.workers.local import LocalSlot
+from inference.workers.local_slot import LocalSlot
 from inference.workers.media.process import MediaProcess
 from inference.workers.pool import Pool
 

@@ -27,7 +27,7 @@ from inference.plugins.problem import PluginError
 from inference.plugins.registry import Plugins
 from inference.store.backups import FOLDER as BACKUPS
 from inference.workers.devices import AUTO, GPU, device_environment, missing, slot_names
-from inference.workers.local import LocalSlot, Report
+from inference.workers.local_slot import LocalSlot, Report
 from inference.workers.pool import Pool
 
 GPU_NAME = "gpu"

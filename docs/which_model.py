@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from inference.diffusers_pipelines.families import PRESETS
-from inference.diffusers_pipelines.memory import Placement, host_bytes
+from inference.diffusers_pipelines.memory_plan import Placement, host_bytes
 from inference.domain.device import Device
 from inference.domain.errors import UserError
 from inference.engines.built_in import ENTRIES

@@ -7,7 +7,7 @@
              savings    the same for the savings that no GPU of the list needs
              roofline   seconds by kind of work, if each operation took what one H100 needs for it
                         at best
-             derive     coefficients for `inference/engines/memory.py`
+             derive     coefficients for `inference/engines/memory_plan.py`
     --kernels with | without                    one half of it
 
 Devices, types, shapes and the order of operations are those of a real run; workspaces of kernels
@@ -22,8 +22,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from unittest import mock
 
 from inference.domain.spec import Resolution
-from inference.engines import memory
-from inference.engines.memory import Saving
+from inference.engines import memory_plan
+from inference.engines.memory_plan import Saving
 from inference.opensora.controls import Speed
 from tests.opensora.dry_run.engine import FULL, Case, DryEngine, Report, case
 
@@ -125,7 +125,7 @@ def _on_gpus(dry: DryEngine, cases: Iterable[tuple[str, Case]]) -> Iterator[Row]
         planned = []
         for gigabytes in GPU_GIGABYTES:
             dry.ledger.memory_bytes = gigabytes * 10**9
-            planned.append(memory.plan(dry.footprint, wanted.shape, dry.ledger.memory_bytes))
+            planned.append(memory_plan.plan(dry.footprint, wanted.shape, dry.ledger.memory_bytes))
             if (saving := planned[-1]) is not None and saving not in found:
                 found[saving] = _cell(dry.render(wanted, chunks=CHUNKS), _title(saving))
         yield (name, *(found[saving] for saving in planned))
@@ -164,15 +164,15 @@ def coefficients(dry: DryEngine, modes: Sequence[str]) -> Iterator[Row]:
             cells = (f"{needed[name]:.4g}" if name in needed else "" for name in names)
             yield (f"{label}, {saving.name.lower()}", *cells)
     yield ("largest", *(f"{largest[name]:.4g}" for name in names))
-    yield ("in use", *(f"{getattr(memory, name):.4g}" for name in names))
+    yield ("in use", *(f"{getattr(memory_plan, name):.4g}" for name in names))
 
 
 def _needed(name: str, stage: str, dry: DryEngine, wanted: Case, report: Report) -> float:
     """Return the value of a coefficient that predicts a stage exactly."""
 
     def predicted(value: float) -> int:
-        with mock.patch.object(memory, name, value):
-            return memory.stage_bytes(dry.footprint, wanted.shape, report.saving)[stage]
+        with mock.patch.object(memory_plan, name, value):
+            return memory_plan.stage_bytes(dry.footprint, wanted.shape, report.saving)[stage]
 
     return (report.peaks[stage][0] - predicted(0)) / (predicted(1) - predicted(0))
 

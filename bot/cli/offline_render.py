@@ -36,8 +36,8 @@ from inference.domain.reference import (
 from inference.domain.render import ProgressCallback
 from inference.domain.spec import SEEDS, Spec
 from inference.jobs.renders.recipe import PRIVATE, recipe
-from inference.workers.executor import RenderTask, Slot
 from inference.workers.media.process import MediaProcess
+from inference.workers.slot import RenderTask, Slot
 
 CLIP, STILL = ".mp4", ".png"
 

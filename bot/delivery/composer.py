@@ -10,9 +10,9 @@ from bot.platform import Outgoing, Receipt
 from commands.text.card import Card
 from inference.domain.job import Job, JobState
 from inference.domain.outbox import Act, ActKind
-from inference.store.announcement import OF_ALL
 from inference.store.jobs import JobStore
 from inference.store.outbox import OutboxStore
+from inference.store.outbox_requests import OF_ALL
 
 CardFactory = Callable[[Job, ActKind, Path | None, Sequence[Job]], Card]
 """Returns the newest state of a job's card (of all that were asked for together), its notice, or

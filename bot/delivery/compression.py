@@ -21,7 +21,7 @@ SHRINK = (0.9, 0.5)
 """After "too large" the file is made to fit this share of what was too much; the last repeats."""
 
 FITS = STILL + 2
-"""Tries to make a file smaller before it is kept; each begins one rung lower on the ladder."""
+"""Tries to make a file smaller before it is kept; each begins one step lower."""
 
 FITS_WITHOUT_MACHINE = 24
 """Tries that this machine was at fault for, before the file is kept too: about two hours."""

@@ -31,10 +31,10 @@ from inference.domain.events import EventBus
 from inference.domain.job import KEPT_CLOSED, KEPT_UNSEEN, Failure, Job
 from inference.domain.outbox import Act, ActKind, Route
 from inference.retries import backoff, repeat
-from inference.store.announcement import OF_ALL
 from inference.store.artifacts import Artifacts
 from inference.store.jobs import JobStore
 from inference.store.outbox import OutboxStore
+from inference.store.outbox_requests import OF_ALL
 from inference.workers.media.process import MediaProcess
 
 FIRST_SECONDS = 1.0

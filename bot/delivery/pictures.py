@@ -11,8 +11,8 @@ import structlog
 from commands.text.batch_cards import pick_shown_job
 from inference.domain.errors import EngineError
 from inference.domain.job import Job, JobState
-from inference.store.announcement import FEWEST
 from inference.store.artifacts import Artifacts
+from inference.store.outbox_requests import FEWEST
 
 _log = structlog.get_logger(__name__)
 

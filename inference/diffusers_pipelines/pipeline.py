@@ -15,8 +15,9 @@ import torch
 from inference.device_errors import is_out_of_memory
 from inference.diffusers_pipelines.call import ClipRequest, class_for
 from inference.diffusers_pipelines.compilation import BlockCompiler
+from inference.diffusers_pipelines.hooks import Check
 from inference.diffusers_pipelines.latent_previews import LearnedPreviews
-from inference.diffusers_pipelines.memory import PLANS, Plan, footprint_of, plans_of, stronger
+from inference.diffusers_pipelines.memory_plan import PLANS, Plan, footprint_of, plans_of, stronger
 from inference.diffusers_pipelines.pipeline_run import (
     Hooks,
     Piece,
@@ -26,7 +27,6 @@ from inference.diffusers_pipelines.pipeline_run import (
 )
 from inference.diffusers_pipelines.placement import Placer
 from inference.diffusers_pipelines.prompts import PromptMemory
-from inference.diffusers_pipelines.watch import Check
 from inference.diffusers_pipelines.weights.loras import LoraFile, merge_loras
 from inference.diffusers_pipelines.weights.parts import LoadProgress, load_parts, make_pipeline
 from inference.domain.errors import EngineError

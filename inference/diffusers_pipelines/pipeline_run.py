@@ -14,13 +14,7 @@ import torch
 from inference.bug_report import log_bug
 from inference.device_errors import diagnose
 from inference.diffusers_pipelines.call import ClipRequest, build_call, make_guider, token_limit
-from inference.diffusers_pipelines.kept_clip import Pass
-from inference.diffusers_pipelines.latent_previews import LearnedPreview, States
-from inference.diffusers_pipelines.memory import Placement, Plan
-from inference.diffusers_pipelines.pixels import intercept_decoder
-from inference.diffusers_pipelines.prompts import is_too_long
-from inference.diffusers_pipelines.sound import Waveform, read_waveform
-from inference.diffusers_pipelines.watch import (
+from inference.diffusers_pipelines.hooks import (
     Check,
     cache_blocks,
     count_evaluations,
@@ -29,8 +23,14 @@ from inference.diffusers_pipelines.watch import (
     report_steps,
     stop_between_blocks,
 )
+from inference.diffusers_pipelines.kept_clip import Pass
+from inference.diffusers_pipelines.latent_previews import LearnedPreview, States
+from inference.diffusers_pipelines.memory_plan import Placement, Plan
+from inference.diffusers_pipelines.pixels import intercept_decoder
+from inference.diffusers_pipelines.prompts import is_too_long
+from inference.diffusers_pipelines.sound import Waveform, read_waveform
+from inference.diffusers_pipelines.weights.bad_values import first_bad_value
 from inference.diffusers_pipelines.weights.folder import FolderError
-from inference.diffusers_pipelines.weights.suspects import first_bad_value
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager

@@ -8,9 +8,9 @@ import torch
 from diffusers.hooks.group_offloading import apply_group_offloading
 from torch import nn
 
-from inference.diffusers_pipelines.memory import Placement, Plan
+from inference.diffusers_pipelines.hooks import denoisers, networks
+from inference.diffusers_pipelines.memory_plan import Placement, Plan
 from inference.diffusers_pipelines.prompts import text_encoders
-from inference.diffusers_pipelines.watch import denoisers, networks
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,7 +18,7 @@ from inference.engines.diffusers_adapter.registration import ENGINE as DIFFUSERS
 from inference.engines.diffusers_adapter.registration import PATH_ENTRY, preset_entry
 from inference.engines.entry import ModelEntry, import_when_called
 from inference.engines.geometry import LENGTHS, SIZES
-from inference.engines.memory import saving_for as check_memory
+from inference.engines.memory_plan import saving_for as check_memory
 from inference.engines.options import NanoTable, OpensoraTable, TestcardTable
 from inference.opensora.controls import CONTROLS, Speed, make_speed_option
 from inference.opensora.presets import NANO as NANO_PRESET

@@ -33,8 +33,8 @@ from inference.jobs.renders.recipe import recipe
 from inference.retries import Backoff, survive
 from inference.store.artifacts import Artifacts
 from inference.store.jobs import JobStore
-from inference.workers.executor import RenderTask, Slot
 from inference.workers.pool import Pool
+from inference.workers.slot import RenderTask, Slot
 
 _log = structlog.get_logger(__name__)
 

@@ -16,7 +16,7 @@ from inference.jobs.queue import JobQueue
 from inference.jobs.result_moderation import ResultModerator
 from inference.store.artifacts import Artifacts
 from inference.store.jobs import JobStore
-from inference.workers.executor import verify_manifest
+from inference.workers.slot import verify_manifest
 
 _log = structlog.get_logger(__name__)
 

@@ -36,11 +36,11 @@ SCALES = (Fraction(1), Fraction(3, 4), Fraction(1, 2))
 """Scales at which the ladder encodes a clip, from the best."""
 
 STILL = len(SCALES)
-"""Number of the ladder's last rung: a still in place of the clip."""
+"""Number of the last step: a still in place of the clip."""
 
 
 class Rung(StrEnum):
-    """Rung of the size ladder, from the best quality to the lowest."""
+    """Step of size reduction, from the best quality to the lowest."""
 
     ORIGINAL = "original"
     """Unchanged: the file fits."""
@@ -54,7 +54,7 @@ class Rung(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fitted:
-    """Result of the size ladder: a file within the limit."""
+    """Result of size reduction: a file within the limit."""
 
     path: Path
     rung: Rung

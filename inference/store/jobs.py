@@ -11,11 +11,11 @@ from inference.domain.events import JobEvent
 from inference.domain.job import Job, JobState
 from inference.domain.limits import Counts
 from inference.domain.outbox import ActKind
-from inference.store.announcement import request_act
 from inference.store.codec.quarantine import decode_job
 from inference.store.codec.rows import row_from_job
 from inference.store.erasure import Erased, erase, settle_removals
 from inference.store.ledger import usage_inside
+from inference.store.outbox_requests import request_act
 from inference.store.queue import count_waiting
 from inference.store.transitions import JobTransitions
 

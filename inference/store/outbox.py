@@ -22,11 +22,11 @@ from inference.clock import Clock, SteadyTime
 from inference.domain.events import EventBus, JobEvent
 from inference.domain.job import Job, JobState
 from inference.domain.outbox import Act, ActKind, Route
-from inference.store.announcement import request_act, request_sheet
 from inference.store.codec.quarantine import decode_job, keep, set_aside_act
 from inference.store.codec.rows import act_from_row, act_repairs
 from inference.store.codec.validation import fits
 from inference.store.ledger import charge
+from inference.store.outbox_requests import request_act, request_sheet
 from inference.store.sqlite.database import Database
 
 LONGEST_WAIT_SECONDS = 360.0

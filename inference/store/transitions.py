@@ -31,10 +31,10 @@ from inference.domain.render import Manifest
 from inference.domain.spec import Spec
 from inference.domain.verdict import Verdict
 from inference.store import ledger
-from inference.store.announcement import announce, request_act
 from inference.store.codec.quarantine import decode_job
 from inference.store.codec.rows import dump_failure, dump_manifest, dump_verdict
 from inference.store.ledger import usage_inside
+from inference.store.outbox_requests import announce, request_act
 from inference.store.queries import JobQueries
 from inference.store.queue import next_sequence, save_charge
 from inference.store.sqlite.database import Database

@@ -25,7 +25,6 @@ from inference.engines.device import cpu, probe
 from inference.engines.faults import Fault
 from inference.engines.registry import Models
 from inference.plugins.registry import Plugins
-from inference.workers.executor import RenderTask
 from inference.workers.link import Link
 from inference.workers.protocol import (
     Cancel,
@@ -40,6 +39,7 @@ from inference.workers.protocol import (
     Stopped,
 )
 from inference.workers.render import Engines, render_task
+from inference.workers.slot import RenderTask
 
 _CANCEL_SECONDS = 1.0
 """Longest wait for a `Cancel` after a job's files have disappeared."""

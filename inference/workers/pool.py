@@ -12,7 +12,7 @@ from inference.bug_report import log_bug
 from inference.domain.device import Device
 from inference.domain.errors import EngineError
 from inference.domain.spec import Spec
-from inference.workers.executor import Slot
+from inference.workers.slot import Slot
 
 _log = structlog.get_logger(__name__)
 

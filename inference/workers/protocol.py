@@ -20,7 +20,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from inference.domain.errors import EngineError, RushesError, UserError, WorkerLost
 from inference.domain.render import Manifest, Progress
-from inference.workers.executor import RenderTask
+from inference.workers.slot import RenderTask
 
 MAX_FRAME_BYTES = 4 * 1024 * 1024
 """Largest frame, far above valid messages; a longer one means a corrupt stream."""

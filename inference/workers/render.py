@@ -34,8 +34,8 @@ from inference.media.atomic_files import write_bytes
 from inference.media.encode import ClipWriter, Encoded, write_image
 from inference.media.watermark import Stamp
 from inference.workers.encoder import EncoderThread
-from inference.workers.executor import RenderTask
 from inference.workers.previews import Previews
+from inference.workers.slot import RenderTask
 
 if TYPE_CHECKING:
     from inference.domain.effect_use import EffectUse

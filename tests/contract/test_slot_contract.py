@@ -8,8 +8,8 @@ import pytest
 
 from inference.domain.errors import Cancelled, EngineError, WorkerLost
 from inference.domain.render import Stage
-from inference.workers.executor import verify_manifest
 from inference.workers.pool import Pool
+from inference.workers.slot import verify_manifest
 from tests.fakes.executor import FakeSlot
 from tests.fakes.in_process_slot import InProcessSlot
 from tests.process.worker_samples import Steps, executor, task

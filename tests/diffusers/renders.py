@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from inference.diffusers_pipelines.call import ClipRequest
-from inference.diffusers_pipelines.memory import PLANS
+from inference.diffusers_pipelines.memory_plan import PLANS
 from inference.diffusers_pipelines.pipeline import Settings, VideoModel
 from inference.diffusers_pipelines.pipeline_run import Hooks
 from inference.diffusers_pipelines.weights.inspection import inspect_folder

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from inference.device_errors import BROKEN
-from inference.diffusers_pipelines.memory import PLANS, Placement, Plan
+from inference.diffusers_pipelines.memory_plan import PLANS, Placement, Plan
 from inference.domain.errors import Cancelled, EngineError
 from tests.diffusers import tiny_models
 from tests.diffusers.renders import STEPS, Stop, load, picture, render, request

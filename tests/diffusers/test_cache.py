@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from inference.diffusers_pipelines import watch
+from inference.diffusers_pipelines import hooks
 from inference.diffusers_pipelines.families import FAMILIES
-from inference.diffusers_pipelines.memory import Placement, Plan
+from inference.diffusers_pipelines.memory_plan import Placement, Plan
 from inference.domain.errors import Cancelled
 from inference.engines.diffusers_adapter.capabilities import capabilities_of
 from inference.engines.diffusers_adapter.video_model import DiffusersTable, entry_of
@@ -21,7 +21,7 @@ pytestmark = [
 @pytest.fixture
 def greedy(monkeypatch):
     """Leave out whatever can be, for on noise nothing is nearly the same."""
-    monkeypatch.setattr(watch, "CACHE_THRESHOLD", 1e9)
+    monkeypatch.setattr(hooks, "CACHE_THRESHOLD", 1e9)
 
 
 @pytest.mark.usefixtures("greedy")

@@ -9,7 +9,7 @@ import torch
 
 from inference.diffusers_pipelines import compilation
 from inference.diffusers_pipelines.families import FAMILIES
-from inference.diffusers_pipelines.memory import Placement, Plan
+from inference.diffusers_pipelines.memory_plan import Placement, Plan
 from inference.diffusers_pipelines.pipeline import Settings
 from inference.domain.errors import Cancelled
 from inference.domain.reference import Prepared

@@ -9,11 +9,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from commands.text.messages import error_text
+from inference.diffusers_pipelines.weights.bad_values import first_bad_value
 from inference.diffusers_pipelines.weights.classes import find_class
 from inference.diffusers_pipelines.weights.folder import FolderError
 from inference.diffusers_pipelines.weights.inspection import inspect_folder
 from inference.diffusers_pipelines.weights.repository import verify_parts
-from inference.diffusers_pipelines.weights.suspects import first_bad_value
 from inference.diffusers_pipelines.weights.trials import check_tensors
 from tests.diffusers import tiny_models
 from tests.diffusers.damage import edit, problem

@@ -107,7 +107,7 @@ def test_looking_at_a_folder_needs_no_torch(folders):
     code = (
         "import sys; from pathlib import Path;"
         "from inference.diffusers_pipelines.weights.inspection import inspect_folder;"
-        "from inference.diffusers_pipelines.memory import choose_plan, footprint_of;"
+        "from inference.diffusers_pipelines.memory_plan import choose_plan, footprint_of;"
         f"footprint_of(inspect_folder(Path({str(folders('ltx2'))!r})));"
         "sys.exit(bool({'torch', 'diffusers', 'transformers'} & sys.modules.keys()))"
     )

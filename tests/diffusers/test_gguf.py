@@ -12,7 +12,7 @@ from bot import factories
 from bot.config.sources import load_config
 from commands.text.messages import error_text
 from inference.diffusers_pipelines.families import PRESETS
-from inference.diffusers_pipelines.memory import (
+from inference.diffusers_pipelines.memory_plan import (
     Memory,
     Placement,
     Plan,

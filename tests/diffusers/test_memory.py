@@ -8,7 +8,7 @@ import pytest
 
 from commands.text.messages import error_text
 from inference.diffusers_pipelines.families import PRESETS
-from inference.diffusers_pipelines.memory import (
+from inference.diffusers_pipelines.memory_plan import (
     PLANS,
     RESERVE_BYTES,
     Memory,

@@ -9,7 +9,7 @@ import torch
 
 from inference.diffusers_pipelines.call import build_call, make_guider
 from inference.diffusers_pipelines.latent_previews import LearnedPreviews
-from inference.diffusers_pipelines.memory import PLANS, Placement, Plan
+from inference.diffusers_pipelines.memory_plan import PLANS, Placement, Plan
 from inference.diffusers_pipelines.pipeline import Settings, VideoModel
 from inference.diffusers_pipelines.weights.inspection import inspect_folder
 from inference.diffusers_pipelines.weights.repository import verify_parts

@@ -1,4 +1,4 @@
-"""Sound in finished files: in sync with the frames, also after Extend and on the size ladder."""
+"""Sound in finished files: in sync with the frames, also when extended or made smaller."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -16,7 +16,7 @@ from inference.domain.spec import Resolution
 from inference.effects.base import EffectEntry
 from inference.engines.registry import Models
 from inference.media.results import Rung
-from inference.media.size_ladder import fit
+from inference.media.size_reduction import fit
 from inference.workers.render import Engines, render_task
 from tests.process.worker_samples import task
 

@@ -17,7 +17,7 @@ from inference.domain.render import LATENTS_NAME, Stage
 from inference.domain.spec import Mode, Resolution
 from inference.engines.registry import Models
 from inference.media.provenance import read_recipe
-from inference.workers.local import LocalSlot
+from inference.workers.local_slot import LocalSlot
 from tests.diffusers import tiny_models
 from tests.diffusers.renders import picture
 from tests.process.worker_samples import LIMITS, Steps, task

@@ -11,7 +11,7 @@ from typing import Self
 from inference.domain.device import Device
 from inference.domain.errors import Cancelled, WorkerLost
 from inference.domain.render import LATENTS_NAME, Manifest, Progress, ProgressCallback, Stage
-from inference.workers.executor import RenderTask
+from inference.workers.slot import RenderTask
 
 CLIP = b"not really a clip"
 

@@ -12,8 +12,8 @@ from inference.domain.render import Manifest, ProgressCallback
 from inference.engines.base import CancelToken
 from inference.engines.device import cpu
 from inference.engines.registry import Models
-from inference.workers.executor import RenderTask
 from inference.workers.render import Engines, render_task
+from inference.workers.slot import RenderTask
 
 
 class InProcessSlot:

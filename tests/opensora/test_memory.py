@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch")
 
 from inference.domain.spec import Size  # noqa: E402
 from inference.engines.base import Footprint  # noqa: E402
-from inference.engines.memory import (  # noqa: E402
+from inference.engines.memory_plan import (  # noqa: E402
     TEXT_TOKENS,
     ClipShape,
     decoding_bytes,

@@ -13,7 +13,7 @@ from inference.device_errors import diagnose  # noqa: E402
 from inference.domain.errors import EngineError  # noqa: E402
 from inference.domain.spec import Aspect  # noqa: E402
 from inference.engines.base import Inputs, Monitor  # noqa: E402
-from inference.engines.memory import Saving  # noqa: E402
+from inference.engines.memory_plan import Saving  # noqa: E402
 from inference.engines.opensora_adapter.engine import OpenSoraEngine  # noqa: E402
 from inference.engines.opensora_adapter.stages import Loaded, ModelVariant  # noqa: E402
 from inference.engines.registry import Models  # noqa: E402

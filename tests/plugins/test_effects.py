@@ -40,7 +40,7 @@ from inference.domain.render import Stage
 from inference.domain.spec import Spec
 from inference.jobs.estimates.cost_model import CostModel
 from inference.media.provenance import read_recipe
-from inference.workers.local import LocalSlot
+from inference.workers.local_slot import LocalSlot
 from tests.fakes import packages
 from tests.process.worker_samples import LIMITS, task
 from tests.scenario.http_client import SMALL, http_config, serving

@@ -10,7 +10,7 @@ import pytest
 
 from inference.domain.errors import EngineError, WorkerLost
 from inference.domain.render import LATENTS_NAME
-from inference.workers.local import LocalSlot
+from inference.workers.local_slot import LocalSlot
 from tests.process.worker_samples import LIMITS, Steps, executor, task, until
 
 pytestmark = pytest.mark.process

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from inference.domain.render import Manifest
-from inference.workers.executor import verify_manifest
+from inference.workers.slot import verify_manifest
 from tests.process.worker_samples import Steps, executor, task
 
 pytestmark = pytest.mark.process

@@ -12,7 +12,7 @@ import asyncio
 from pathlib import Path
 from tests.process.worker_samples import LIMITS, task
 from inference.domain.render import Stage
-from inference.workers.local import LocalSlot
+from inference.workers.local_slot import LocalSlot
 
 async def main():
     def on_progress(progress):

@@ -15,7 +15,7 @@ from inference.domain.render import LATENTS_NAME, PREVIEW_NAME, Stage
 from inference.domain.spec import Resolution
 from inference.domain.watermark import WatermarkSettings
 from inference.media.provenance import read_recipe
-from inference.workers.local import LocalSlot
+from inference.workers.local_slot import LocalSlot
 from inference.workers.protocol import MAX_FRAME_BYTES
 from tests.process.worker_samples import LIMITS, Steps, executor, gone, task
 

@@ -8,8 +8,8 @@ import psutil
 
 from inference.domain.spec import Aspect, Resolution, Spec
 from inference.domain.watermark import WatermarkSettings
-from inference.workers.executor import RenderTask
-from inference.workers.local import LocalSlot
+from inference.workers.local_slot import LocalSlot
+from inference.workers.slot import RenderTask
 from inference.workers.watchdog import WorkerLimits
 
 ROOT = Path(__file__).parents[2]

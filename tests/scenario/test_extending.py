@@ -17,7 +17,7 @@ from commands.run import execute, press
 from commands.text.card import plain
 from inference.domain.job import JobState
 from inference.media.provenance import AI_MADE, read_source_type
-from inference.media.size_ladder import fit, fit_still
+from inference.media.size_reduction import fit, fit_still
 
 pytestmark = pytest.mark.process
 

@@ -16,8 +16,8 @@ from inference.domain.render import LATENTS_NAME
 from inference.domain.spec import Aspect, Resolution, Spec
 from inference.domain.watermark import WatermarkSettings
 from inference.media.provenance import read_recipe
-from inference.workers.executor import RenderTask
-from inference.workers.local import LocalSlot
+from inference.workers.local_slot import LocalSlot
+from inference.workers.slot import RenderTask
 from tests.fakes.orders import with_options
 
 torch = pytest.importorskip("torch")

@@ -15,10 +15,10 @@ import torch
 from torch import nn
 
 from inference.device_errors import is_out_of_memory
+from inference.diffusers_pipelines.weights.bad_values import bad_value
 from inference.diffusers_pipelines.weights.classes import find_class, package_error, silence
 from inference.diffusers_pipelines.weights.folder import GGUF_KEYS, Folder, FolderError, Part
 from inference.diffusers_pipelines.weights.quantization import BITSANDBYTES, method_of
-from inference.diffusers_pipelines.weights.suspects import bad_value
 from inference.diffusers_pipelines.weights.tensors import mismatch_error
 from inference.diffusers_pipelines.weights.trials import (
     check_scheduler,

@@ -13,11 +13,11 @@ import torch
 import transformers
 from torch import nn
 
+from inference.diffusers_pipelines.weights.bad_values import bad_value, defaults, huge_value
 from inference.diffusers_pipelines.weights.bounds import check_layers
 from inference.diffusers_pipelines.weights.classes import find_class
 from inference.diffusers_pipelines.weights.folder import FolderError, value_error
 from inference.diffusers_pipelines.weights.quantization import check_package
-from inference.diffusers_pipelines.weights.suspects import bad_value, defaults, huge_value
 from inference.diffusers_pipelines.weights.tensors import compare_tensors
 
 if TYPE_CHECKING:

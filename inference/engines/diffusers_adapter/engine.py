@@ -14,7 +14,7 @@ from PIL import Image
 from inference.diffusers_pipelines.call import ClipRequest
 from inference.diffusers_pipelines.kept_clip import KeptClip
 from inference.diffusers_pipelines.latent_previews import LearnedPreviews
-from inference.diffusers_pipelines.memory import PLANS, Plan, footprint_of, host_memory
+from inference.diffusers_pipelines.memory_plan import PLANS, Plan, footprint_of, host_memory
 from inference.diffusers_pipelines.pipeline import Settings, VideoModel
 from inference.diffusers_pipelines.pipeline_run import Hooks
 from inference.diffusers_pipelines.sound import join_sound

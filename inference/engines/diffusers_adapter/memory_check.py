@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from inference.diffusers_pipelines.memory import (
+from inference.diffusers_pipelines.memory_plan import (
     RESERVE_BYTES,
     Footprint,
     Memory,
@@ -20,7 +20,7 @@ from inference.diffusers_pipelines.memory import (
     predict_footprint,
 )
 from inference.domain.errors import UserError
-from inference.engines.memory import GIGABYTE, too_large
+from inference.engines.memory_plan import GIGABYTE, too_large
 
 if TYPE_CHECKING:
     from inference.diffusers_pipelines.traits import Family

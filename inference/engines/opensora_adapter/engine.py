@@ -18,7 +18,13 @@ from inference.domain.spec import Size, Spec
 from inference.engines.base import FrameChunk, Inputs, Monitor, ProgressCallback
 from inference.engines.device import available, cpu, probe
 from inference.engines.geometry import SIZES
-from inference.engines.memory import RESERVE_BYTES, Saving, memory_in_use, saving_for, saving_in
+from inference.engines.memory_plan import (
+    RESERVE_BYTES,
+    Saving,
+    memory_in_use,
+    saving_for,
+    saving_in,
+)
 from inference.engines.opensora_adapter.stages import (
     Decoding,
     Loaded,

@@ -17,7 +17,7 @@ from inference.domain.capabilities import Capabilities
 from inference.domain.errors import EngineError
 from inference.domain.spec import Spec
 from inference.engines.base import Footprint, Inputs, Monitor
-from inference.engines.memory import Saving
+from inference.engines.memory_plan import Saving
 from inference.opensora.checkpoint import LoadProgress
 from inference.opensora.controls import Aesthetic, Camera, Motion, Speed
 from inference.opensora.geometry import PixelSize

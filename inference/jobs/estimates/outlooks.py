@@ -14,7 +14,7 @@ from inference.jobs.estimates.device_costs import DeviceCosts
 from inference.jobs.estimates.progress import JobProgress, Outlook
 from inference.retries import repeat
 from inference.store.queries import JobQueries
-from inference.workers.executor import Slot
+from inference.workers.slot import Slot
 
 FOLLOWED = 200
 """Jobs whose progress is known at once: those on slots and those that are being delivered."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from inference.domain.job import Job
 from inference.domain.render import Stage
 from inference.jobs.estimates.progress import JobProgress
-from inference.workers.executor import Slot
+from inference.workers.slot import Slot
 
 
 @dataclass(slots=True, kw_only=True)

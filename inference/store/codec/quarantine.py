@@ -17,8 +17,8 @@ import structlog
 from inference.clock import Clock
 from inference.domain.errors import StoreError
 from inference.domain.job import Job
-from inference.store.announcement import announce
 from inference.store.codec.rows import DamagedRow, job_from_row, redact_key, repair, row_from_job
+from inference.store.outbox_requests import announce
 from inference.store.sqlite.database import Database
 from inference.store.sqlite.undecodable import UndecodableText
 

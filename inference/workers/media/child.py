@@ -23,7 +23,7 @@ from inference.domain.errors import EngineError, RushesError, UserError
 from inference.engines.device import cpu
 from inference.media.image_intake import clean_image
 from inference.media.results import STILL, ImageLimits
-from inference.media.size_ladder import fit_rung, fit_still
+from inference.media.size_reduction import fit_rung, fit_still
 from inference.media.stills import write_first_frame, write_sheet, write_stills
 from inference.safety import classifier
 from inference.workers.link import Link, die_with_parent

@@ -46,13 +46,13 @@ class MediaLimits:
     clip_seconds: float = 300.0
     """Time limit of the stills of one clip."""
     rung_seconds: float = 120.0
-    """Time limit of one clip of the size ladder; its still has `image_seconds`."""
+    """Time limit of one clip of size reduction; its still has `image_seconds`."""
 
 
 class MediaProcess:
     """Client that opens media in sandboxed child processes with resource limits.
 
-    Use as an async context manager. Image intake, moderation and the size ladder have a child
+    Use as an async context manager. Image intake, moderation and size reduction have a child
     each, so that none waits for another; calls of the same kind wait for each other. A child starts
     with its first call and is replaced after a call that killed it.
     """
@@ -112,7 +112,7 @@ class MediaProcess:
             raise EngineError("media.failed", transient=True) from loss
 
     async def fit(self, source: Path, limit: int, directory: Path, *, first: int = 0) -> Fitted:
-        """Make a finished file fit into `limit` bytes; see `inference.media.size_ladder`.
+        """Make a finished file fit into `limit` bytes; see `inference.media.size_reduction`.
 
         Each rung has a separate time limit. After a rung that hangs or kills the child, the next
         smaller one is tried, and finally the still.

@@ -24,7 +24,7 @@ from transformers import T5Config
 from inference.domain.spec import Spec
 from inference.engines.base import Inputs, Monitor
 from inference.engines.entry import ModelOptions
-from inference.engines.memory import (
+from inference.engines.memory_plan import (
     ClipShape,
     Saving,
     plan,

@@ -10,9 +10,9 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from inference.domain.spec import Resolution  # noqa: E402
-from inference.engines import memory  # noqa: E402
+from inference.engines import memory_plan  # noqa: E402
 from inference.engines.built_in import OPENSORA_FOOTPRINT  # noqa: E402
-from inference.engines.memory import (  # noqa: E402
+from inference.engines.memory_plan import (  # noqa: E402
     ClipShape,
     Saving,
     decoding_bytes,
@@ -81,7 +81,7 @@ T5_NORM = "mul: text.TextEncoder.encode"
 @pytest.fixture(autouse=True)
 def no_room_for_graphs(monkeypatch):
     """None are recorded here, and room for them would hide a plan that is too small."""
-    monkeypatch.setattr(memory, "GRAPHS_BYTES", 0)
+    monkeypatch.setattr(memory_plan, "GRAPHS_BYTES", 0)
 
 
 @pytest.fixture(scope="module")
@@ -294,7 +294,7 @@ def test_a_host_that_runs_ahead_is_found(dry, monkeypatch):
 
 @pytest.mark.parametrize(("name", "stage"), [("_EVALUATION", "sample"), ("_DECODING", "decode")])
 def test_a_plan_that_is_too_small_is_found(dry, monkeypatch, name, stage):
-    monkeypatch.setattr(memory, name, getattr(memory, name) * 0.7)
+    monkeypatch.setattr(memory_plan, name, getattr(memory_plan, name) * 0.7)
     dry.ledger.memory_bytes = 10**12
     report = dry.render(SHORT)
     size, where = report.peaks[stage]

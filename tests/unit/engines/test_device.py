@@ -9,7 +9,7 @@ from inference.domain.errors import EngineError, UserError
 from inference.engines.base import Footprint
 from inference.engines.built_in import OPENSORA_FOOTPRINT
 from inference.engines.device import available, probe
-from inference.engines.memory import (
+from inference.engines.memory_plan import (
     DRIVER_BYTES,
     RESERVE_BYTES,
     ClipShape,

@@ -6,7 +6,7 @@ from inference.domain.device import Device
 from inference.domain.errors import UserError
 from inference.domain.spec import Resolution
 from inference.engines.built_in import OPENSORA_FOOTPRINT
-from inference.engines.memory import (
+from inference.engines.memory_plan import (
     ClipShape,
     Saving,
     decoding_bytes,

@@ -13,7 +13,7 @@ from inference.domain.watermark import WatermarkSettings
 from inference.media.encode import write_image
 from inference.media.provenance import read_recipe
 from inference.media.results import Rung
-from inference.media.size_ladder import fit
+from inference.media.size_reduction import fit
 from inference.media.watermark import Stamp
 from tests.unit.media.conftest import MakeClip
 from tests.unit.media.media_samples import decode, moving

@@ -21,7 +21,7 @@ from inference.media.provenance import (
     read_source_type,
     recipe_comment,
 )
-from inference.media.size_ladder import fit, fit_still
+from inference.media.size_reduction import fit, fit_still
 from inference.media.watermark import Stamp
 from tests.unit.media.media_samples import moving, plain
 

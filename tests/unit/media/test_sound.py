@@ -9,7 +9,7 @@ from inference.domain.spec import Size
 from inference.domain.watermark import WatermarkSettings
 from inference.engines.base import FrameChunk, Sound
 from inference.media.encode import ClipWriter
-from inference.media.size_ladder import fit
+from inference.media.size_reduction import fit
 from inference.media.watermark import Stamp
 from tests.unit.media.media_samples import moving
 

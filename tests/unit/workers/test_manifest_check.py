@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from inference.domain.render import LATENTS_NAME, Manifest
-from inference.workers.executor import verify_manifest
+from inference.workers.slot import verify_manifest
 
 
 def describe(path):

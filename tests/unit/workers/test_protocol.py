@@ -13,7 +13,6 @@ from inference.domain.reference import Attached, FromParent, Kept, Prepared
 from inference.domain.render import Manifest, Progress, Stage
 from inference.domain.spec import Aspect, Resolution, Spec
 from inference.domain.watermark import Corner, WatermarkSettings
-from inference.workers.executor import RenderTask
 from inference.workers.protocol import (
     MAX_FRAME_BYTES,
     Call,
@@ -32,6 +31,7 @@ from inference.workers.protocol import (
     Stopped,
     encode,
 )
+from inference.workers.slot import RenderTask
 
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 texts = st.text(st.characters(), max_size=40)  # lone surrogates too: chat sends anything

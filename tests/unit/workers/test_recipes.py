@@ -4,8 +4,8 @@ from inference.domain.watermark import WatermarkSettings
 from inference.engines import testcard
 from inference.engines.registry import Models
 from inference.media.provenance import read_recipe
-from inference.workers.executor import RenderTask
 from inference.workers.render import Engines, render_task
+from inference.workers.slot import RenderTask
 from tests.fakes.orders import a_spec
 
 

@@ -26,7 +26,7 @@ from rushes_style.look import Look, NoiseGate, Picture
 from bot.cli.offline_render import open_slot, plan, render
 from bot.config.sections import Config
 from bot.config.sources import load_config
-from inference.workers.executor import Slot
+from inference.workers.slot import Slot
 
 CLIPS = {
     "ball in snow": "a red ball bouncing in the snow --model nano --seed 7",

@@ -10,7 +10,7 @@ from inference.workers.protocol import Done, Failed, ProgressMessage, Run, Stopp
 from inference.workers.watchdog import Watchdog, WorkerLimits
 
 if TYPE_CHECKING:
-    from inference.workers.executor import RenderTask
+    from inference.workers.slot import RenderTask
     from inference.workers.spawn import Child
 
 

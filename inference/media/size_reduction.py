@@ -1,4 +1,4 @@
-"""Size ladder: makes a finished file smaller until it fits a platform's upload limit."""
+"""Size reduction: re-encodes a finished file in steps until it fits a platform's upload limit."""
 
 from __future__ import annotations
 

@@ -16,8 +16,7 @@ from inference.domain.device import CPU, Device
 from inference.domain.errors import Cancelled, EngineError, RushesError, UserError, WorkerLost
 from inference.engines.registry import Models
 from inference.workers.devices import AUTO, KnownGpu
-from inference.workers.executor import verify_manifest
-from inference.workers.pending import ActiveWorker, PendingRender, fail_jobs
+from inference.workers.pending_renders import ActiveWorker, PendingRender, fail_jobs
 from inference.workers.protocol import (
     Cancel,
     Done,
@@ -30,6 +29,7 @@ from inference.workers.protocol import (
     Shutdown,
     Stopped,
 )
+from inference.workers.slot import verify_manifest
 from inference.workers.spawn import Child, spawn
 from inference.workers.watchdog import WorkerLimits
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from inference.domain.render import Manifest, ProgressCallback
     from inference.plugins.registry import Plugins
-    from inference.workers.executor import RenderTask
+    from inference.workers.slot import RenderTask
 
 _log = structlog.get_logger(__name__)
 
