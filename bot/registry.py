@@ -189,15 +189,15 @@ def _platforms(plugins: Plugins) -> dict[str, PlatformFactory]:
     return {**dict.fromkeys(plugins.list_broken(PLATFORMS), lambda _: None), **found}
 
 
-def _name(plugins: Plugins, group: str, name: str) -> guards.Named:
+def _name(plugins: Plugins, group: str, name: str) -> guards.GuardedPlugin:
     package = plugins.package_of(group, name).name
-    return guards.Named(group=group, plugin=name, package=package)
+    return guards.GuardedPlugin(group=group, plugin=name, package=package)
 
 
 def _with_stand_ins(
     plugins: Plugins,
     group: str,
-    check: Callable[[object, guards.Named], T],
+    check: Callable[[object, guards.GuardedPlugin], T],
     stand_in: Callable[[], T],
 ) -> dict[str, Any]:
     """Return the factories of a group; where a plugin fails, they make something else.

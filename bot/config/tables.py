@@ -19,8 +19,8 @@ from bot.config.sections import Config, ModelsSection, PluginsSection, TablesSec
 from bot.config.validation_errors import (
     Location,
     Mistake,
-    dotted,
     explain,
+    format_location,
     known_keys,
     not_table,
     unknown_key,
@@ -77,7 +77,7 @@ def without_mistakes(config: Config, checked: CheckedTables | None = None) -> Co
         checked: What was found wrong with it; None looks.
     """
     while True:
-        checked = checked or check_tables(config.models, config.plugins, dotted)
+        checked = checked or check_tables(config.models, config.plugins, format_location)
         if not checked.mistakes:
             return config
         sections = {one.SECTION: _read_values(one) for one in (config.models, config.plugins)}
@@ -195,7 +195,11 @@ def _find_repeated(installed: list[str], where: Where) -> Iterator[Mistake]:
             problem = f"the name {first} is there twice"
         else:
             continue
-        params = {"where": where(_INSTALLED), "key": dotted(_INSTALLED), "problem": problem}
+        params = {
+            "where": where(_INSTALLED),
+            "key": format_location(_INSTALLED),
+            "problem": problem,
+        }
         yield _INSTALLED, UserError("config.wrong_type", **params)
 
 
@@ -223,7 +227,7 @@ def _check_table(models: Models, name: str, where: Where) -> Iterator[Mistake]:
             if error.code in {"model.no_revision", "model.bad_revision"}:
                 blamed = str(error.params["key"])
             at = location if blamed is None else (*location, blamed)
-            params = {"where": where(at), "key": dotted(at), "problem": error}
+            params = {"where": where(at), "key": format_location(at), "problem": error}
             yield at, UserError("config.model", **params)
 
 

@@ -58,7 +58,11 @@ def explain(
         else:
             yield location, _wrong(one["type"], one, location, where(location))
     for location, keys in missing.items():
-        params = {"where": where(location), "key": dotted(location), "missing": ", ".join(keys)}
+        params = {
+            "where": where(location),
+            "key": format_location(location),
+            "missing": ", ".join(keys),
+        }
         yield location, UserError("config.missing_key", **params)
 
 
@@ -85,7 +89,7 @@ def unknown_key(location: Location, known: list[str], where: str) -> UserError:
     if guess is None or len(location) == 1:
         possible += _elsewhere(location)
     known = possible or known
-    return UserError("config.unknown_key", where=where, key=dotted(location), known=known)
+    return UserError("config.unknown_key", where=where, key=format_location(location), known=known)
 
 
 def _elsewhere(location: Location) -> list[str]:
@@ -97,13 +101,13 @@ def _elsewhere(location: Location) -> list[str]:
 
 def _wrong(kind: str, found: Mapping[str, Any], location: Location, where: str) -> UserError:
     """Return the error for a value of the wrong type, or beyond a limit."""
-    key, context = dotted(location), found.get("ctx", {})
+    key, context = format_location(location), found.get("ctx", {})
     if kind == "value_error":
         problem = str(context["error"])
         problem = problem[:1].lower() + problem[1:]
         # One value may stand alone for a list of one; a number would say nothing then.
         if isinstance(location[-1], int) and str(found["input"]) in problem:
-            key = dotted(location[:-1])
+            key = format_location(location[:-1])
         return UserError("config.wrong_type", where=where, key=key, problem=problem)
     if found["input"] == "" and kind.startswith(_PLAIN_KINDS):
         return UserError("config.empty", where=where, key=key)
@@ -176,6 +180,6 @@ def _is_setting_of_models(location: Location) -> bool:
     return False
 
 
-def dotted(location: Location) -> str:
-    """Return a location as people write it: `models.wan.path`."""
+def format_location(location: Location) -> str:
+    """Return a location in the config as people write it: `models.wan.path`."""
     return ".".join(str(part) for part in location)

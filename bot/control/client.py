@@ -256,7 +256,7 @@ class ControlClient:
         report: Callable[[float, str], Awaitable[None]],
         speaker: Speaker,
     ) -> dict[str, Any]:
-        """Run a tool of MCP, and return its answer; what it refuses is an answer as well.
+        """Run a tool of MCP, and return its answer, which may be a refusal.
 
         Args:
             name: Of the tool.

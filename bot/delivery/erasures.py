@@ -84,7 +84,7 @@ class ErasureNotices:
 
 
 def _message(erasure: Erasure) -> Outgoing:
-    """Return the direct message; platforms address messages by jobs, and there is none any more."""
+    """Return the direct message, with a made-up job: platforms address messages by jobs."""
     job = Job(
         id=erasure.id,
         state=JobState.CANCELLED,

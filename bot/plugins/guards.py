@@ -94,8 +94,8 @@ async def ask_plugin(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Named:
-    """A plugin, as the log names it."""
+class GuardedPlugin:
+    """An entry point of a plugin: calls it with time limits, and logs its failures."""
 
     group: str
     plugin: str
@@ -131,7 +131,7 @@ class Named:
             raise
 
 
-def command(made: Command, named: Named) -> Command:
+def command(made: Command, named: GuardedPlugin) -> Command:
     """Return a command of a plugin whose handler fails with nothing but an `Exception`."""
 
     async def handler(call: Call) -> Result:
@@ -152,7 +152,7 @@ class _Moderator:
 
     name: str
     inner: Any
-    named: Named
+    named: GuardedPlugin
 
     async def read(self, texts: Sequence[str], tenant: str) -> frozenset[Reason]:
         return await self._found(lambda: self.inner.read(texts, tenant))
@@ -181,7 +181,7 @@ class _Assistant:
 
     name: str
     inner: Any
-    named: Named
+    named: GuardedPlugin
 
     async def refine(self, request: RefinementRequest) -> str:
         async def answer() -> str:
@@ -196,7 +196,7 @@ class _Assistant:
             raise AssistantError("assistant.unavailable") from error
 
 
-def moderators(made: object, named: Named) -> Moderators:
+def moderators(made: object, named: GuardedPlugin) -> Moderators:
     """Wrap a plugin's moderators, so that their failures are caught.
 
     Raises:
@@ -219,7 +219,7 @@ def moderators(made: object, named: Named) -> Moderators:
     )
 
 
-def assistant(made: object, named: Named) -> PromptAssistant:
+def assistant(made: object, named: GuardedPlugin) -> PromptAssistant:
     """Wrap a plugin's assistant, so that its failures are caught.
 
     Raises:
@@ -239,8 +239,8 @@ def _name(made: object, asks: str) -> str:
 @contextlib.asynccontextmanager
 async def open_guarded(
     make: Callable[[], AbstractAsyncContextManager[Any]],
-    check: Callable[[object, Named], T],
-    named: Named,
+    check: Callable[[object, GuardedPlugin], T],
+    named: GuardedPlugin,
     *,
     instead: Callable[[BaseException], T],
 ) -> AsyncIterator[T]:

@@ -71,7 +71,7 @@ class OAuthStates(AsyncOAuthStateStore):
         return base64.urlsafe_b64encode(body + self._seal(body)).decode().rstrip("=")
 
     async def async_consume(self, state: str) -> bool:
-        """Use a state up; return whether it was good."""
+        """Use a state up; return whether it was valid."""
         try:
             padding = "=" * (-len(state) % 4)
             raw = base64.b64decode(f"{state}{padding}".encode("ascii"), b"-_", validate=True)

@@ -11,7 +11,7 @@ import logging
 import pytest
 import structlog
 
-from bot.plugins.guards import Named, assistant
+from bot.plugins.guards import GuardedPlugin, assistant
 from inference.bug_report import log_bug
 from inference.domain.errors import AssistantError
 from inference.log_setup import LogStyle, configure_logging
@@ -195,7 +195,7 @@ async def test_of_a_plugin_only_our_own_words_are_logged(answer, said):
     configure_logging(LogStyle(format="json"))
     [handler] = logging.getLogger().handlers
     handler.setStream(written := io.StringIO())
-    named = Named(group="rushes.assistants", plugin="advises", package="advice")
+    named = GuardedPlugin(group="rushes.assistants", plugin="advises", package="advice")
     with pytest.raises(AssistantError):
         await assistant(Advises(), named).refine(None)
     entry = json.loads(written.getvalue())

@@ -104,7 +104,7 @@ class Message:
 
 
 def choose_style(card: Card, *, embeds: bool = True) -> CardStyle:
-    """Return how a new message shows a card.
+    """Return the style in which a new message shows a card.
 
     Args:
         card: What it says.

@@ -74,5 +74,5 @@ def _plain(address: str) -> str:
 
 
 def _last(headers: Headers, name: str) -> str:
-    """Return what the nearest proxy wrote into a header: it comes last."""
+    """Return the last value of a header, which the nearest proxy wrote."""
     return ",".join(headers.getall(name, [])).rpartition(",")[2].strip()

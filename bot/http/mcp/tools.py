@@ -138,7 +138,7 @@ class Tools:
     async def run(
         self, name: str, arguments: Mapping[str, Any], tool_call: ToolCall
     ) -> dict[str, Any]:
-        """Run a tool; what it refuses is an answer as well."""
+        """Run a tool and return its answer, which may be a refusal."""
         locale = tool_call.call.locale
         try:
             return await self._find(name)(arguments, tool_call)

@@ -60,7 +60,7 @@ def register(app: AsyncApp, deps: Dependencies) -> None:
     app.event("file_shared")(mentions.note_file)
     app.event("app_home_opened")(app_home.draw_home)
     app.event("app_uninstalled")(uninstall.forget_workspace)
-    app.event("tokens_revoked")(uninstall.tokens_revoked)
+    app.event("tokens_revoked")(uninstall.forget_revoked)
     app.event("channel_shared")(uninstall.forget_channel)
     app.event("channel_unshared")(uninstall.forget_channel)
 

@@ -125,7 +125,7 @@ async def open_form(
 
 
 async def open_view(calls: Calls, origin: Origin, view: dict[str, Any], *, trigger_id: str) -> None:
-    """Open a view, for as long as its trigger is good.
+    """Open a view, if its trigger has not expired.
 
     Raises:
         DeliveryError: It did not work in that time.

@@ -20,7 +20,7 @@ async def forget_workspace(context: AsyncBoltContext, deps: Dependencies) -> Non
         deps.background.start(_forget(found, deps), name="uninstalled")
 
 
-async def tokens_revoked(
+async def forget_revoked(
     body: dict[str, Any], context: AsyncBoltContext, deps: Dependencies
 ) -> None:
     """Forget a workspace whose bot token was revoked; tokens of people are not ours."""

@@ -112,7 +112,7 @@ class Channels:
         return str(opened["channel"]["id"])
 
     def forget(self, workspace: str, channel: str) -> None:
-        """Ask again about a channel: something happened to it."""
+        """Drop the cached facts of a channel that changed."""
         self._kept.pop((workspace, channel), None)
 
     async def _privacy(self, origin: Origin, channel: str, seconds: float) -> bool | None:

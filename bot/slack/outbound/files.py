@@ -61,8 +61,8 @@ class Destination:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shared:
-    """A file that Slack has."""
+class SharedFile:
+    """A file on Slack, with the message that shows it."""
 
     file_id: str
     ts: str | None
@@ -90,7 +90,7 @@ class Files:
         *,
         trace: Mapping[str, Any],
         remember: Remember,
-    ) -> Shared:
+    ) -> SharedFile:
         """Share a file with a comment, and see that it is there.
 
         Args:
@@ -107,7 +107,7 @@ class Files:
         """
         file_id: str | None = trace.get("file_id")
         if file_id is not None and trace.get("shared_ts") is not None:
-            return Shared(file_id=file_id, ts=trace["shared_ts"])
+            return SharedFile(file_id=file_id, ts=trace["shared_ts"])
         asked: int = trace.get("asked", 0)
         if file_id is None:
             file_id, asked = await self.upload(address, attachment), 0
@@ -119,7 +119,7 @@ class Files:
                 ts = await self._shared_ts(address, file_id, target.channel, completed=completed)
             if ts is not None:
                 await remember({"file_id": file_id, "asked": count, "shared_ts": ts})
-                return Shared(file_id=file_id, ts=ts)
+                return SharedFile(file_id=file_id, ts=ts)
             if count == MOST_COMPLETIONS:
                 break
             await remember({"file_id": file_id, "asked": count + 1})
@@ -138,7 +138,7 @@ class Files:
             link = str((await self._info(address, file_id)).get("permalink", ""))
         except DeliveryError as error:
             await self._stop(file_id, MOST_COMPLETIONS, error, remember)
-        return Shared(file_id=file_id, ts=None, link=link)
+        return SharedFile(file_id=file_id, ts=None, link=link)
 
     async def upload(self, address: Address, attachment: Attachment) -> str:
         """Upload a file without sharing it yet, and return its id.
