@@ -95,9 +95,10 @@ async def test_progress_is_reported_while_it_renders(make, tmp_path):
 
 async def test_a_cancel_stops_its_job_and_no_other(make, tmp_path):
     async with make() as slot:
-        rendering = await begun(slot, task(tmp_path, steps=LONG), Steps())
+        steps = Steps()
+        rendering = await begun(slot, task(tmp_path, steps=LONG), steps)
         await slot.cancel("ANOTHER")
-        await asyncio.sleep(0.05)
+        await steps.reached(steps[-1].stage, done=steps[-1].done + 3)
         assert not rendering.done()
         await slot.cancel("7Q2FK9XD")
         with pytest.raises(Cancelled):

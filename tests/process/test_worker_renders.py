@@ -17,7 +17,7 @@ from inference.domain.watermark import WatermarkSettings
 from inference.media.provenance import read_recipe
 from inference.workers.local_slot import LocalSlot
 from inference.workers.protocol import MAX_FRAME_BYTES
-from tests.process.worker_samples import LIMITS, Steps, executor, gone, task
+from tests.process.worker_samples import LIMITS, Steps, executor, gone, task, until
 
 pytestmark = pytest.mark.process
 
@@ -272,7 +272,7 @@ async def test_closing_ends_a_running_job_as_lost_and_not_as_cancelled(tmp_path)
 @pytest.mark.slow
 async def test_closing_while_the_worker_starts_is_quick():
     async with asyncio.timeout(180), executor():
-        await asyncio.sleep(0.05)
+        await until(lambda: psutil.Process().children())
 
 
 async def test_secrets_do_not_reach_the_worker(tmp_path, monkeypatch):

@@ -52,7 +52,8 @@ async def hear(client: discord.Client, numbers, owner: int) -> None:
         client._connection.parse_thread_create(thread(number, owner))
         if number % 500 == 0:
             await asyncio.sleep(0)
-    await asyncio.sleep(0.05)
+    listening = [t for t in asyncio.all_tasks() if t.get_name().startswith("discord.py: on_")]
+    await asyncio.gather(*listening)
 
 
 async def test_threads_of_ten_thousand_jobs_do_not_stay_in_memory(client):
