@@ -9,7 +9,7 @@ import structlog
 
 from bot.platform import Outgoing, Platform
 from commands.jobs import Jobs
-from commands.policy.erasures import Erasure
+from commands.policy.erasures import ErasureRequest
 from commands.policy.stores import Policy
 from commands.text import replies
 from inference.clock import Clock
@@ -60,13 +60,13 @@ class ErasureNotices:
             if erasure.erased:
                 await survive(partial(self._tell, erasure), name="erasure.tell")
 
-    async def _erase(self, erasure: Erasure) -> None:
+    async def _erase(self, erasure: ErasureRequest) -> None:
         """Delete what an interrupted process left; deleting it twice is fine."""
         await self._policy.forget(erasure.tenant, erasure.person.id)
         await self._jobs.forget(tenant=erasure.tenant, requester_id=erasure.person.id)
         await self._policy.erasures.mark_erased(erasure.id)
 
-    async def _tell(self, erasure: Erasure) -> None:
+    async def _tell(self, erasure: ErasureRequest) -> None:
         if await self._jobs.is_erasing(tenant=erasure.tenant, requester_id=erasure.person.id):
             return
         platform = self._platforms.get(erasure.platform)
@@ -83,7 +83,7 @@ class ErasureNotices:
         await self._policy.erasures.settle(erasure.id)
 
 
-def _message(erasure: Erasure) -> Outgoing:
+def _message(erasure: ErasureRequest) -> Outgoing:
     """Return the direct message, with a made-up job: platforms address messages by jobs."""
     job = Job(
         id=erasure.id,

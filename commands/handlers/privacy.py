@@ -17,7 +17,7 @@ from typing import Any
 
 from commands.context import Call, Command, rushes_command
 from commands.options import CONFIRM
-from commands.policy.erasures import Erasure
+from commands.policy.erasures import ErasureRequest
 from commands.text import replies
 from commands.text.card import Attachment, Card
 from commands.text.messages import text
@@ -46,7 +46,7 @@ async def forget_me(call: Call) -> Card:
     await asyncio.to_thread(
         _remove, [f for f, owner in _copies.items() if owner == (tenant, person)]
     )
-    erasure = Erasure(
+    erasure = ErasureRequest(
         tenant=tenant,
         person=call.caller.requester,
         platform=call.channel.platform,

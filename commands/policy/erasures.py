@@ -17,7 +17,7 @@ _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Erasure:
+class ErasureRequest:
     """The requested erasure of a person's data in one tenant."""
 
     id: str = field(default_factory=new_job_id)
@@ -38,7 +38,7 @@ class ErasureStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def begin(self, erasure: Erasure) -> None:
+    async def begin(self, erasure: ErasureRequest) -> None:
         """Store a request before anything is deleted; a repeated one replaces it."""
         await self._database.execute(
             "begin_erasure",
@@ -68,7 +68,7 @@ class ErasureStore:
             "settle_erasure", "DELETE FROM erasures WHERE id = ?", (erasure_id,)
         )
 
-    async def leave_untold(self, erasure: Erasure) -> None:
+    async def leave_untold(self, erasure: ErasureRequest) -> None:
         """Leave the notice to the person's next command; a keyed hash is kept of them."""
 
         async def work(connection: aiosqlite.Connection) -> None:
@@ -95,7 +95,7 @@ class ErasureStore:
 
         return await self._database.write("erasure_told", work)
 
-    async def open(self) -> list[Erasure]:
+    async def open(self) -> list[ErasureRequest]:
         """Return the erasures whose people were not told yet."""
         rows = await self._database.read("SELECT * FROM erasures WHERE untold = 0")
         found = []
@@ -107,8 +107,8 @@ class ErasureStore:
         return found
 
 
-def _decode(row: aiosqlite.Row) -> Erasure:
-    return Erasure(
+def _decode(row: aiosqlite.Row) -> ErasureRequest:
+    return ErasureRequest(
         id=row["id"],
         tenant=row["tenant"],
         person=Requester(id=row["person"], name=row["name"]),

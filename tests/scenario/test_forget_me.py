@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bot.delivery.erasures import ErasureNotices
-from commands.policy.erasures import Erasure
+from commands.policy.erasures import ErasureRequest
 from inference.clock import SystemClock
 from tests.scenario.discord_studio import SECONDS, installation
 
@@ -43,7 +43,7 @@ async def test_on_slack_it_comes_as_a_direct_message(house, slack, alice, genera
     store = house.core.store
     job = [*await store.list_unfinished(), *await store.list_finished(1)][0]
     policy = house.services.policy
-    erasure = Erasure(
+    erasure = ErasureRequest(
         tenant=job.tenant,
         person=job.requester,
         platform="slack",

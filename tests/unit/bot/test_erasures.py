@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from bot.delivery.erasures import ErasureNotices
-from commands.policy.erasures import Erasure
+from commands.policy.erasures import ErasureRequest
 from commands.policy.stores import TABLES, make_policy
 from commands.text.card import plain
 from inference.clock import SystemClock
@@ -59,7 +59,7 @@ async def policy(path):
 
 
 def erasure(locale="en"):
-    return Erasure(
+    return ErasureRequest(
         tenant=WHOSE[0],
         person=Requester(id=WHOSE[1], name="Ada"),
         platform="discord",
