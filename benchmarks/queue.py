@@ -27,7 +27,7 @@ from inference.engines.registry import Models
 from inference.jobs.assembly import open_core
 from inference.jobs.forecast import QueueForecast
 from inference.jobs.queue import JobQueue, Ticket
-from inference.safety.guard import Guard
+from inference.safety.guard import ModerationGuard
 from inference.workers.media.process import MediaProcess
 from inference.workers.pool import Pool
 from tests.fakes.executor import FakeSlot
@@ -131,7 +131,7 @@ async def with_database(directory: Path) -> dict[str, list[float]]:
         watermark=WatermarkSettings(),
         files_seconds=86400.0,
         assistant=None,
-        guard=lambda _: Guard(extractor=MediaProcess()),
+        guard=lambda _: ModerationGuard(extractor=MediaProcess()),
         clock=SystemClock(),
     ) as core:
         await core.jobs.pause()

@@ -30,7 +30,7 @@ from inference.domain.spec import Aspect, OptionValue, Resolution, Spec
 from inference.domain.watermark import WatermarkSettings
 from inference.engines.registry import Models
 from inference.jobs.assembly import Core, open_core
-from inference.safety.guard import Guard
+from inference.safety.guard import ModerationGuard
 from inference.workers.devices import device_environment, slot_names
 from inference.workers.local_slot import LocalSlot
 from inference.workers.media.process import MediaProcess
@@ -132,7 +132,7 @@ async def measured(
             watermark=WatermarkSettings(),
             files_seconds=86400.0,
             assistant=None,
-            guard=lambda _: Guard(extractor=MediaProcess()),
+            guard=lambda _: ModerationGuard(extractor=MediaProcess()),
             clock=SystemClock(),
         ) as core:
             await core.jobs.pause()

@@ -12,7 +12,7 @@ from commands.policy.words_store import GuildWordStore
 from inference.clock import Clock
 from inference.domain.errors import UserError
 from inference.safety.base import Moderators
-from inference.safety.guard import Guard
+from inference.safety.guard import ModerationGuard
 from inference.safety.pictures import ClassifierModerator, find_model
 from inference.safety.words import WordModerator
 from inference.store.sqlite.database import Database
@@ -24,7 +24,7 @@ ModeratorFactory = Callable[[Config, MediaProcess], AbstractAsyncContextManager[
 @contextlib.asynccontextmanager
 async def moderation(
     config: Config, media: MediaProcess, clock: Clock, known: Mapping[str, ModeratorFactory]
-) -> AsyncIterator[Callable[[Database], Guard]]:
+) -> AsyncIterator[Callable[[Database], ModerationGuard]]:
     """Yield the factory of the moderation guard, which needs the open database.
 
     Raises:
@@ -36,9 +36,9 @@ async def moderation(
             await stack.enter_async_context(known[name](config, media)) for name in _names(config)
         ]
 
-        def guard(database: Database) -> Guard:
+        def guard(database: Database) -> ModerationGuard:
             words = WordModerator(house=config.safety.words, guilds=GuildWordStore(database, clock))
-            return Guard(
+            return ModerationGuard(
                 texts=[words, *(one for each in asked for one in each.texts)],
                 pictures=[one for each in asked for one in each.pictures],
                 unwanted=[words.own_lists],

@@ -155,7 +155,7 @@ def pull_weights(config: Config, model: str, locale: str) -> Iterator[str]:
     if not checkpoints:
         yield text("cli.models.nothing_to_pull", locale, model=model)
     for checkpoint in checkpoints:
-        if checkpoint.kind in {weights.Kind.PIPELINE, weights.Kind.LORAS}:
+        if checkpoint.kind in {weights.CheckpointKind.PIPELINE, weights.CheckpointKind.LORAS}:
             size, licence = weights.offer(checkpoint, config.models.directory)
             licence = licence or text("cli.models.no_licence", locale)
             size_text = text("cli.models.size", locale, size=_gigabytes(size))

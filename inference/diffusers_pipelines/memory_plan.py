@@ -79,7 +79,7 @@ PLANS: tuple[Plan, ...] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Footprint:
-    """Numbers that determine the memory of a model: bytes of weights, and widths."""
+    """Numbers that determine the memory of a diffusers pipeline: bytes of weights, and widths."""
 
     text_bytes: int
     transformers: tuple[int, ...]

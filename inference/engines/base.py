@@ -123,7 +123,7 @@ class Monitor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Footprint:
-    """Numbers that determine the memory of a model: bytes of weights, and widths."""
+    """Numbers that determine the memory of an Open-Sora model: bytes of weights, and widths."""
 
     text_bytes: int
     transformer_bytes: int

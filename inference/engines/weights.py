@@ -21,7 +21,7 @@ from inference.opensora.files import (
 )
 
 
-class Kind(StrEnum):
+class CheckpointKind(StrEnum):
     """Kind of a checkpoint."""
 
     TRANSFORMER = "transformer"
@@ -39,7 +39,7 @@ class Checkpoint:
 
     source: str
     """Id on the Hugging Face hub."""
-    kind: Kind
+    kind: CheckpointKind
     parameters: int
     """Number of parameters of the network, or of all networks of a pipeline."""
     revision: str | None = None
@@ -56,22 +56,24 @@ _TRANSFORMER_PARAMETERS = 1_209_188_492
 
 T2V_360P = Checkpoint(
     source="hpcai-tech/OpenSora-STDiT-v4-360p",
-    kind=Kind.TRANSFORMER,
+    kind=CheckpointKind.TRANSFORMER,
     parameters=_TRANSFORMER_PARAMETERS,
 )
 T2V_720P = Checkpoint(
     source="hpcai-tech/OpenSora-STDiT-v4",
-    kind=Kind.TRANSFORMER,
+    kind=CheckpointKind.TRANSFORMER,
     parameters=_TRANSFORMER_PARAMETERS,
 )
 I2V = Checkpoint(
     source="hpcai-tech/OpenSora-STDiT-v4-i2v",
-    kind=Kind.TRANSFORMER,
+    kind=CheckpointKind.TRANSFORMER,
     parameters=_TRANSFORMER_PARAMETERS,
 )
-VAE = Checkpoint(source="hpcai-tech/OpenSora-VAE-v1.3", kind=Kind.VAE, parameters=259_163_811)
+VAE = Checkpoint(
+    source="hpcai-tech/OpenSora-VAE-v1.3", kind=CheckpointKind.VAE, parameters=259_163_811
+)
 TEXT_ENCODER = Checkpoint(
-    source="DeepFloyd/t5-v1_1-xxl", kind=Kind.TEXT_ENCODER, parameters=4_762_310_656
+    source="DeepFloyd/t5-v1_1-xxl", kind=CheckpointKind.TEXT_ENCODER, parameters=4_762_310_656
 )
 
 OPENSORA = (T2V_360P, T2V_720P, I2V, VAE, TEXT_ENCODER)
@@ -83,9 +85,9 @@ def pull(checkpoint: Checkpoint, directory: Path | None) -> Path:
     Raises:
         CheckpointError: It cannot be downloaded; codes are those of `inference.hub`.
     """
-    if checkpoint.kind is Kind.PIPELINE:
+    if checkpoint.kind is CheckpointKind.PIPELINE:
         return repository.pull(checkpoint.source, directory, checkpoint.revision)
-    if checkpoint.kind is Kind.LORAS:
+    if checkpoint.kind is CheckpointKind.LORAS:
         return download(checkpoint.source, directory, _selection(checkpoint))
     path = download(checkpoint.source, directory)
     if not is_complete(path):
@@ -99,10 +101,10 @@ def offer(checkpoint: Checkpoint, directory: Path | None) -> tuple[int, str | No
     Raises:
         CheckpointError: The hub did not return them.
     """
-    if checkpoint.kind is Kind.LORAS:
+    if checkpoint.kind is CheckpointKind.LORAS:
         found = describe(checkpoint.source, _selection(checkpoint))
         return found.size_bytes, checkpoint.licence or found.licence
-    if checkpoint.kind is not Kind.PIPELINE:
+    if checkpoint.kind is not CheckpointKind.PIPELINE:
         return 2 * checkpoint.parameters, checkpoint.licence
     found = repository.offer(checkpoint.source, directory, checkpoint.revision)
     return found.size_bytes, checkpoint.licence or found.licence
@@ -114,9 +116,9 @@ def folder(checkpoint: Checkpoint, directory: Path | None) -> Path:
     Raises:
         CheckpointError: `checkpoint.missing` or `checkpoint.unreadable`.
     """
-    if checkpoint.kind is Kind.PIPELINE:
+    if checkpoint.kind is CheckpointKind.PIPELINE:
         return repository.find(checkpoint.source, directory, checkpoint.revision)
-    if checkpoint.kind is Kind.LORAS:
+    if checkpoint.kind is CheckpointKind.LORAS:
         path = find_folder(checkpoint.source, directory)
         if absent := [name for name in checkpoint.files if not (path / name).is_file()]:
             raise CheckpointError("checkpoint.missing", source=checkpoint.source, files=absent)
@@ -184,10 +186,10 @@ def verify_files(checkpoint: Checkpoint, path: Path) -> int:
             `folder.*` for a pipeline whose parts do not fit each other.
     """
     files: Callable[[Path], list[Path]] = weight_files
-    if checkpoint.kind is Kind.PIPELINE:
+    if checkpoint.kind is CheckpointKind.PIPELINE:
         files = repository.weight_files
         repository.verify_vocabularies(path)
-    elif checkpoint.kind is Kind.LORAS:
+    elif checkpoint.kind is CheckpointKind.LORAS:
         files = _selection(checkpoint).weights
     return verify_checksums(checkpoint.source, path, files)
 
@@ -198,17 +200,17 @@ def verify(checkpoint: Checkpoint, path: Path) -> None:
     Raises:
         CheckpointError: A check failed; see its codes.
     """
-    if checkpoint.kind is Kind.PIPELINE:
+    if checkpoint.kind is CheckpointKind.PIPELINE:
         repository.verify(checkpoint.source, path)
         return
     verify_files(checkpoint, path)
-    if checkpoint.kind is Kind.LORAS:
+    if checkpoint.kind is CheckpointKind.LORAS:
         return
     loading = import_module("inference.opensora.checkpoint")
     match checkpoint.kind:
-        case Kind.TRANSFORMER:
+        case CheckpointKind.TRANSFORMER:
             loading.verify_transformer(path)
-        case Kind.VAE:
+        case CheckpointKind.VAE:
             loading.verify_vae(path)
-        case Kind.TEXT_ENCODER:
+        case CheckpointKind.TEXT_ENCODER:
             loading.verify_text_encoder(path)

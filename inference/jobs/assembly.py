@@ -19,7 +19,7 @@ from inference.domain.events import EventBus
 from inference.domain.limits import QueueLimits
 from inference.domain.watermark import WatermarkSettings
 from inference.jobs.dispatcher import Dispatcher
-from inference.jobs.erasure import Erasure
+from inference.jobs.erasure import Eraser
 from inference.jobs.estimates.device_costs import LEARN_FROM, DeviceCosts
 from inference.jobs.estimates.outlooks import Outlooks
 from inference.jobs.expiry import Expiry
@@ -31,7 +31,7 @@ from inference.jobs.recovery import recover
 from inference.jobs.result_moderation import ResultModerator
 from inference.jobs.service import JobService
 from inference.retries import survive
-from inference.safety.guard import Guard
+from inference.safety.guard import ModerationGuard
 from inference.store.artifacts import Artifacts
 from inference.store.data_directory import make_private, own
 from inference.store.history import History
@@ -88,7 +88,7 @@ async def open_core(
     files_seconds: float,
     assistant: PromptAssistant | None,
     assistant_calls_per_hour: int = PER_HOUR,
-    guard: Callable[[Database], Guard],
+    guard: Callable[[Database], ModerationGuard],
     clock: Clock,
 ) -> AsyncIterator[Core]:
     """Lock the data directory, recover, and serve the queue for the length of the block.
@@ -159,7 +159,7 @@ async def open_core(
             preparer=preparer,
             dispatcher=dispatcher,
             refiner=refiner,
-            erasure=Erasure(
+            erasure=Eraser(
                 store=store,
                 artifacts=artifacts,
                 queue=queue,

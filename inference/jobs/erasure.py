@@ -16,7 +16,7 @@ from inference.store.jobs import JobStore
 _log = structlog.get_logger(__name__)
 
 
-class Erasure:
+class Eraser:
     """Erases people; the rows and what outlives them are up to `inference.store.erasure`."""
 
     def __init__(

@@ -22,7 +22,7 @@ from inference.jobs.durable_write import end_job, failure_of, write_with_retry
 from inference.jobs.input_files import ImageCleaner, Images, ImageSource, InputFiles
 from inference.jobs.prompt_refinement import UNANSWERED, PromptRefinement
 from inference.retries import backoff
-from inference.safety.guard import Guard, ModeratorScope
+from inference.safety.guard import ModerationGuard, ModeratorScope
 from inference.store.artifacts import Artifacts
 from inference.store.jobs import JobStore
 
@@ -61,7 +61,7 @@ class Preparer:
         cleaner: ImageCleaner,
         sources: Mapping[str, ImageSource],
         prompt_refinement: PromptRefinement,
-        guard: Guard,
+        guard: ModerationGuard,
         ready: Callable[[Job], Awaitable[None]],
         clock: Clock,
     ) -> None:

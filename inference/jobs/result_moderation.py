@@ -15,7 +15,7 @@ from inference.bug_report import log_bug
 from inference.clock import Clock
 from inference.domain.job import Failure, Job, JobState
 from inference.jobs.durable_write import end_job, failure_of, write_with_retry
-from inference.safety.guard import Guard
+from inference.safety.guard import ModerationGuard
 from inference.store.artifacts import Artifacts
 from inference.store.jobs import JobStore
 
@@ -29,7 +29,7 @@ class ResultModerator:
     """Checks finished files and releases or deletes them."""
 
     def __init__(
-        self, *, store: JobStore, artifacts: Artifacts, guard: Guard, clock: Clock
+        self, *, store: JobStore, artifacts: Artifacts, guard: ModerationGuard, clock: Clock
     ) -> None:
         self._store = store
         self._artifacts = artifacts

@@ -24,13 +24,13 @@ from inference.domain.spec import Mode, Spec
 from inference.domain.verdict import Outcome, Verdict
 from inference.jobs.admission import admission, jobs_of
 from inference.jobs.dispatcher import Dispatcher
-from inference.jobs.erasure import Erasure
+from inference.jobs.erasure import Eraser
 from inference.jobs.estimates.device_costs import DeviceCosts
 from inference.jobs.estimates.outlooks import Outlooks
 from inference.jobs.preparation import Preparer
 from inference.jobs.queue import JobQueue
 from inference.jobs.reader import JobReader
-from inference.safety.guard import Guard, ModeratorScope
+from inference.safety.guard import ModerationGuard, ModeratorScope
 from inference.store.artifacts import Artifacts
 from inference.store.history import History
 from inference.store.jobs import JobStore
@@ -67,8 +67,8 @@ class JobService(JobReader):
         preparer: Preparer,
         dispatcher: Dispatcher,
         refiner: Refiner | None,
-        erasure: Erasure,
-        guard: Guard,
+        erasure: Eraser,
+        guard: ModerationGuard,
         capabilities: Callable[[str], Capabilities],
         events: EventBus,
         limits: QueueLimits,

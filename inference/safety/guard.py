@@ -27,7 +27,7 @@ class ModeratorScope(Enum):
     EVERYWHERE = auto()
 
 
-class Guard:
+class ModerationGuard:
     """Judges texts and files with all moderators of the installation."""
 
     def __init__(

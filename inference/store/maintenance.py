@@ -28,7 +28,7 @@ DATABASE_NAME = "rushes.sqlite3"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Health:
+class DatabaseHealth:
     """Result of an integrity check."""
 
     schema: int
@@ -97,7 +97,7 @@ def hindrance(data_directory: Path) -> StoreError | None:
     return obstacle(path)
 
 
-def check(data_directory: Path) -> Health:
+def check(data_directory: Path) -> DatabaseHealth:
     """Check the integrity of the whole database; changes nothing.
 
     Raises:
@@ -111,7 +111,7 @@ def check(data_directory: Path) -> Health:
             f"{row[0]} row {row[1]} refers to a missing {row[2]}"
             for row in connection.execute("PRAGMA foreign_key_check")
         ]
-        return Health(
+        return DatabaseHealth(
             schema=version,
             jobs=_number(connection, "SELECT count(*) FROM jobs"),
             unfinished=_number(connection, "SELECT count(*) FROM jobs WHERE ended_at IS NULL"),

@@ -25,7 +25,7 @@ from inference.engines.device import cpu, probe
 from inference.engines.faults import Fault
 from inference.engines.registry import Models
 from inference.plugins.registry import Plugins
-from inference.workers.link import Link
+from inference.workers.link import ParentLink
 from inference.workers.protocol import (
     Cancel,
     Done,
@@ -59,7 +59,7 @@ class RenderWorker:
         device: Returns the device that they run on.
     """
 
-    def __init__(self, link: Link, engines: Engines, device: Callable[[], Device]) -> None:
+    def __init__(self, link: ParentLink, engines: Engines, device: Callable[[], Device]) -> None:
         self._link = link
         self._engines = engines
         self._probe = device
@@ -142,7 +142,7 @@ def divide_memory(environ: MutableMapping[str, str] = os.environ) -> None:
 def main() -> None:
     """Run the worker on the pipe and with the config given on the command line."""
     divide_memory()
-    link, config = Link.from_arguments()
+    link, config = ParentLink.from_arguments()
     directory = config["models_directory"]
     tables = config["models"]
     # The parent has tested the import of these plugins.

@@ -28,7 +28,7 @@ _PR_SET_NO_NEW_PRIVS = 38
 _log = structlog.get_logger(__name__)
 
 
-class Link:
+class ParentLink:
     """The child's end of the channel: sends from any thread, receives in a separate thread.
 
     When the parent closes the channel or dies, the process exits at once, so that no orphan keeps

@@ -66,7 +66,7 @@ class Shutdown:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class MediaCall:
     """Run one operation of a media process; answered by `Returned` or `Failed`."""
 
     type: Literal["call"] = "call"
@@ -120,7 +120,7 @@ class Failed:
 
     type: Literal["failed"] = "failed"
     job_id: str | None
-    """None if a `Call` failed."""
+    """None if a `MediaCall` failed."""
     kind: ErrorKind
     code: str
     params: dict[str, Any]
@@ -158,7 +158,7 @@ class Stopped:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Returned:
-    """A `Call` succeeded."""
+    """A `MediaCall` succeeded."""
 
     type: Literal["returned"] = "returned"
     result: dict[str, Any]
@@ -168,7 +168,7 @@ Message = (
     Run
     | Cancel
     | Shutdown
-    | Call
+    | MediaCall
     | Hello
     | Heartbeat
     | ProgressMessage

@@ -18,7 +18,7 @@ from inference.domain.output_settings import OutputSettings
 from inference.domain.spec import Mode
 from inference.domain.verdict import Outcome, Reason
 from inference.jobs.prompt_refinement import DECLINED, LIMITED, UNANSWERED
-from inference.safety.guard import Guard
+from inference.safety.guard import ModerationGuard
 from inference.safety.words import WordModerator
 from tests.attacks.asking import a_call
 from tests.fakes import openai_server
@@ -50,7 +50,7 @@ def looking():
 def bench(tmp_path, clock, executor, hosted, looking):
     """A bench with the lists of words as the process wires them, and an assistant."""
     words = WordModerator(guilds=FakeGuildWords(["clown"]))
-    guard = Guard(
+    guard = ModerationGuard(
         texts=[words],
         unwanted=[words.own_lists],
         pictures=[looking],

@@ -17,7 +17,7 @@ from inference.domain.output_settings import OutputSettings
 from inference.domain.render import Manifest
 from inference.domain.spec import Spec
 from inference.domain.verdict import Outcome
-from inference.safety.guard import Guard
+from inference.safety.guard import ModerationGuard
 from inference.safety.words import WordModerator
 from tests.attacks.asking import FOX, a_call
 from tests.fakes.bench import Bench
@@ -158,7 +158,7 @@ def a_bench(tmp_path, clock, executor):
 
     def make(*, guild=(), house=(), hosted=()):
         words = WordModerator(house=house, guilds=FakeGuildWords(guild))
-        guard = Guard(
+        guard = ModerationGuard(
             texts=[words],
             unwanted=[words.own_lists],
             hosted_texts=hosted,

@@ -63,9 +63,9 @@ def test_a_folder_needs_and_names_the_loras_of_what_it_makes(folders, name, want
 
 def test_its_loras_are_pulled_with_the_model(tmp_path):
     [*repositories, loras] = Models({"wan-14b": {"few": True}}).checkpoints("wan-14b")
-    assert [one.kind for one in repositories] == [weights.Kind.PIPELINE] * 2
+    assert [one.kind for one in repositories] == [weights.CheckpointKind.PIPELINE] * 2
     assert len(Models().checkpoints("wan-14b")) == 2
-    assert loras.kind is weights.Kind.LORAS
+    assert loras.kind is weights.CheckpointKind.LORAS
     assert len(loras.files) == 4
     place = tmp_path / loras.source.rpartition("/")[2]
     for name in loras.files:

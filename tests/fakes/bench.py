@@ -17,7 +17,7 @@ from inference.domain.limits import QueueLimits
 from inference.domain.watermark import WatermarkSettings
 from inference.jobs.assembly import Core, open_core
 from inference.jobs.service import CancelOutcome
-from inference.safety.guard import Guard
+from inference.safety.guard import ModerationGuard
 from inference.workers.pool import Pool
 from tests.fakes.cleaner import FakeCleaner, FakeImages
 from tests.fakes.clock import ManualClock
@@ -46,7 +46,7 @@ class Bench:
     weights: Mapping[str, float] = field(default_factory=dict)
     capabilities: Callable[[str], Capabilities] = capabilities
     assistant: PromptAssistant | None = None
-    guard: Guard = field(default_factory=a_guard)
+    guard: ModerationGuard = field(default_factory=a_guard)
     core: Core = field(init=False)
 
     @contextlib.asynccontextmanager

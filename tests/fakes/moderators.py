@@ -8,7 +8,7 @@ from pathlib import Path
 
 from inference.domain.errors import ModeratorUnavailable
 from inference.domain.verdict import Reason
-from inference.safety.guard import Guard
+from inference.safety.guard import ModerationGuard
 
 
 class FakeModerator:
@@ -73,8 +73,8 @@ def a_guard(
     texts: Sequence[FakeModerator] = (),
     pictures: Sequence[FakeModerator] = (),
     fail_closed: bool = False,
-) -> Guard:
+) -> ModerationGuard:
     """Return a guard over fakes; without any it lets everything pass."""
-    return Guard(
+    return ModerationGuard(
         texts=texts, pictures=pictures, extractor=FakeStillExtractor(), fail_closed=fail_closed
     )

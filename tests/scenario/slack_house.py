@@ -24,7 +24,7 @@ from inference.domain.job import Job
 from inference.domain.limits import QueueLimits
 from inference.domain.watermark import WatermarkSettings
 from inference.jobs.assembly import Core, open_core
-from inference.safety.guard import Guard
+from inference.safety.guard import ModerationGuard
 from inference.tasks import running
 from inference.workers.pool import Pool
 from tests.fakes.cleaner import FakeCleaner
@@ -59,7 +59,7 @@ class House:
     executor: FakeSlot = field(default_factory=lambda: FakeSlot(automatic=True))
     operators: frozenset[str] = frozenset()
     rules: OperatorRules = field(default_factory=OperatorRules)
-    guard: Guard = field(default_factory=a_guard)
+    guard: ModerationGuard = field(default_factory=a_guard)
     clock: Clock = field(default_factory=SystemClock)
     """Of the platform alone."""
     core: Core = field(init=False)

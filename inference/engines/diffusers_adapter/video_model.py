@@ -25,7 +25,7 @@ from inference.diffusers_pipelines.weights.preset_fit import better_preset
 from inference.diffusers_pipelines.weights.repository import find, verify_parts
 from inference.domain.errors import UserError
 from inference.engines.options import ConfiguredPath, ModelTable
-from inference.engines.weights import Checkpoint, Kind
+from inference.engines.weights import Checkpoint, CheckpointKind
 from inference.opensora.files import CheckpointError, find_folder
 
 if TYPE_CHECKING:
@@ -317,7 +317,7 @@ def checkpoints_of(entry: VideoModelEntry) -> tuple[Checkpoint, ...]:
     repositories = tuple(
         Checkpoint(
             source=one.source,
-            kind=Kind.PIPELINE,
+            kind=CheckpointKind.PIPELINE,
             parameters=int(sum(preset.parameters.values()) * 1e9),
             revision=one.revision,
             licence=preset.licence,
@@ -335,7 +335,7 @@ def _lora_checkpoints(entry: VideoModelEntry) -> tuple[Checkpoint, ...]:
     return tuple(
         Checkpoint(
             source=source,
-            kind=Kind.LORAS,
+            kind=CheckpointKind.LORAS,
             parameters=_LORA_PARAMETERS * len(names),
             files=tuple(names),
             licence=_LORA_LICENCE,

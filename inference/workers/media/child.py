@@ -26,14 +26,14 @@ from inference.media.results import STILL, ImageLimits
 from inference.media.size_reduction import fit_rung, fit_still
 from inference.media.stills import write_first_frame, write_sheet, write_stills
 from inference.safety import classifier
-from inference.workers.link import Link, die_with_parent
+from inference.workers.link import ParentLink, die_with_parent
 from inference.workers.media.sandbox import confine, renounce
 from inference.workers.protocol import (
     MAX_FRAME_BYTES,
-    Call,
     Decoder,
     Failed,
     Hello,
+    MediaCall,
     Message,
     Returned,
     encode,
@@ -89,7 +89,7 @@ _OPERATIONS: dict[str, Callable[..., dict[str, Any]]] = {
 }
 
 
-def _answer(call: Call) -> Message:
+def _answer(call: MediaCall) -> Message:
     try:
         _confine(call)
         return Returned(result=_OPERATIONS[call.operation](**call.arguments))
@@ -109,14 +109,14 @@ def _limit(config: dict[str, int]) -> None:
     os.nice(_NICENESS)
 
 
-def _limit_cpu(call: Call, config: dict[str, int]) -> None:
+def _limit_cpu(call: MediaCall, config: dict[str, int]) -> None:
     """Limit the CPU time of the fork that decodes an untrusted image."""
     if call.operation == "clean_image":
         seconds = config["image_cpu_seconds"]
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
 
 
-def _confine(call: Call) -> None:
+def _confine(call: MediaCall) -> None:
     """Restrict this process to the files of a call.
 
     Raises:
@@ -140,7 +140,7 @@ def _confine(call: Call) -> None:
     confine(readable=readable, writable=writable)
 
 
-def _serve(call: Call, answer: int, config: dict[str, int]) -> NoReturn:
+def _serve(call: MediaCall, answer: int, config: dict[str, int]) -> NoReturn:
     """Handle a call in a forked process: write the answer to a pipe and exit."""
     status = 1
     try:
@@ -156,7 +156,7 @@ def _serve(call: Call, answer: int, config: dict[str, int]) -> NoReturn:
         os._exit(status)
 
 
-def _answered(call: Call, link: Link, config: dict[str, int]) -> bool:
+def _answered(call: MediaCall, link: ParentLink, config: dict[str, int]) -> bool:
     """Handle a call in a fork and send its answer; returns False if the fork died without one."""
     if call.operation == "rate":
         classifier.load(Path(call.arguments["model"]))  # once, shared by all later forks
@@ -186,14 +186,14 @@ def main() -> None:
 
     If a call's fork dies without an answer, this process exits too, and the parent starts another.
     """
-    link, config = Link.from_arguments()
+    link, config = ParentLink.from_arguments()
     _limit(config)
     Image.init()  # imports all readers, which the sandbox may hide later
     renounce()
-    calls: queue.Queue[Call] = queue.Queue()
+    calls: queue.Queue[MediaCall] = queue.Queue()
 
     def on_message(message: Message) -> None:
-        if isinstance(message, Call):
+        if isinstance(message, MediaCall):
             calls.put(message)
 
     link.listen(on_message)

@@ -16,7 +16,7 @@ import structlog
 from inference.domain.errors import EngineError, UserError, WorkerLost
 from inference.media.results import STILL, CleanImage, Fitted, Rung
 from inference.workers.media.sandbox import in_force
-from inference.workers.protocol import Call, Failed, Hello, Message, ProtocolError, Returned
+from inference.workers.protocol import Failed, Hello, MediaCall, Message, ProtocolError, Returned
 from inference.workers.spawn import Child, spawn
 
 if TYPE_CHECKING:
@@ -228,7 +228,7 @@ class _MediaChild:
         async with self._turn:
             child = await self._ready()
             try:
-                child.send(Call(operation=operation, arguments=arguments))
+                child.send(MediaCall(operation=operation, arguments=arguments))
                 answer = await _answer(child, seconds)
             except BaseException as error:
                 # Also if the caller was cancelled, because the child is busy with its call.

@@ -7,7 +7,7 @@ from structlog.testing import capture_logs
 
 from inference.domain.errors import EngineError
 from inference.domain.verdict import NEVER, Outcome, Reason, Verdict
-from inference.safety.guard import Guard
+from inference.safety.guard import ModerationGuard
 from inference.store.codec.rows import job_from_row, row_from_job
 from tests.fakes.moderators import FakeModerator, FakeStillExtractor, a_guard
 from tests.fakes.orders import a_job
@@ -97,7 +97,7 @@ async def test_a_file_that_cannot_be_read_was_not_looked_at(tmp_path, fail_close
     sampler = FakeStillExtractor()
     sampler.error = EngineError("file.unreadable")
     looking = FakeModerator()
-    guard = Guard(pictures=[looking], extractor=sampler, fail_closed=fail_closed)
+    guard = ModerationGuard(pictures=[looking], extractor=sampler, fail_closed=fail_closed)
 
     clip = tmp_path / "clip.mp4"
     clip.write_bytes(b"no clip")

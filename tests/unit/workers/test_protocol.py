@@ -15,7 +15,6 @@ from inference.domain.spec import Aspect, Resolution, Spec
 from inference.domain.watermark import Corner, WatermarkSettings
 from inference.workers.protocol import (
     MAX_FRAME_BYTES,
-    Call,
     Cancel,
     Decoder,
     Done,
@@ -23,6 +22,7 @@ from inference.workers.protocol import (
     Failed,
     Heartbeat,
     Hello,
+    MediaCall,
     ProgressMessage,
     ProtocolError,
     Returned,
@@ -98,7 +98,7 @@ messages = st.one_of(
     st.builds(Run, task=tasks),
     st.builds(Cancel, job_id=texts),
     st.builds(Shutdown),
-    st.builds(Call, operation=texts, arguments=data),
+    st.builds(MediaCall, operation=texts, arguments=data),
     st.builds(
         Hello,
         device=texts,
