@@ -95,12 +95,12 @@ def configure_logging(style: LogStyle) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
     )
     root = logging.getLogger()
-    root.handlers[:] = [_prepared(logging.StreamHandler(), shared, renderer)]
+    root.handlers[:] = [_prepare_handler(logging.StreamHandler(), shared, renderer)]
     root.setLevel(style.level.upper())
     if style.file:
         with contextlib.suppress(OSError):  # stderr has it all
             root.addHandler(
-                _prepared(_file_handler(style), shared, structlog.processors.JSONRenderer())
+                _prepare_handler(_file_handler(style), shared, structlog.processors.JSONRenderer())
             )
 
 
@@ -109,7 +109,7 @@ def keep_log(directory: Path) -> None:
     configure_logging(replace(_Current.style, file=str(directory / LOG_NAME)))
 
 
-def _prepared(
+def _prepare_handler(
     handler: logging.Handler, shared: Sequence[Processor], renderer: Processor
 ) -> logging.Handler:
     handler.addFilter(_audible)

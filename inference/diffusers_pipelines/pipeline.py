@@ -114,7 +114,7 @@ class VideoModel:
         if self.loaded:
             return
         parts = load_parts(self.folder, self._dtypes(), on_progress)
-        parts["scheduler"] = _changed_scheduler(parts["scheduler"], self._settings)
+        parts["scheduler"] = _change_scheduler(parts["scheduler"], self._settings)
         merge_loras(self.folder, parts, self._settings.loras)
         self._parts = parts
 
@@ -279,7 +279,7 @@ def check_grid(folder: Folder, request: ClipRequest) -> None:
         )
 
 
-def _changed_scheduler(scheduler: Any, settings: Settings) -> Any:
+def _change_scheduler(scheduler: Any, settings: Settings) -> Any:
     """Return a scheduler with the settings that replace the checkpoint's."""
     changes = {
         name: value for name, value in settings.scheduler.items() if name in scheduler.config

@@ -187,7 +187,7 @@ class PipelineRun:
             )
             guider = make_guider(pipeline, request)
             if guider is not None:
-                enter(_replaced(pipeline, "guider", guider))
+                enter(_replace_attribute(pipeline, "guider", guider))
             watching = enter(self._states.watched(pipeline))
             yield build_call(pipeline, family, request) | watching
 
@@ -331,7 +331,7 @@ def clean_up(pipeline: Any, device: torch.device) -> None:
 
 
 @contextmanager
-def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
+def _replace_attribute(owner: Any, name: str, value: Any) -> Iterator[None]:
     before = getattr(owner, name)
     setattr(owner, name, value)
     try:

@@ -43,7 +43,7 @@ class PromptMemory:
             if found is None:
                 found = wrapped(lambda: encode(*args, **options))
                 self._put(key, found)
-            return _moved(found, device)
+            return _move_embeddings(found, device)
 
         pipeline.encode_prompt = remembering
         try:
@@ -67,7 +67,7 @@ class PromptMemory:
         return found[0]
 
     def _put(self, key: str, value: Any) -> None:
-        kept = _moved(value, torch.device("cpu"))
+        kept = _move_embeddings(value, torch.device("cpu"))
         size = _size(kept)
         if size > MOST_BYTES or not _is_finite(kept):
             return  # a broken device's result would break every later clip of the prompt
@@ -78,12 +78,12 @@ class PromptMemory:
             self._bytes -= freed
 
 
-def _moved(value: Any, device: torch.device) -> Any:
+def _move_embeddings(value: Any, device: torch.device) -> Any:
     """Return a copy of embeddings on a device; pipelines may change their arguments in place."""
     if isinstance(value, Tensor):
         return value.detach().to(device, copy=True)
     if isinstance(value, tuple | list):
-        return type(value)(_moved(member, device) for member in value)
+        return type(value)(_move_embeddings(member, device) for member in value)
     return value
 
 

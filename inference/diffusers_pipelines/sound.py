@@ -57,7 +57,7 @@ def join_sound(
         return None
     rate, channels = known.rate, len(known.samples)
     begin, end = round((until - overlap) * rate), round(until * rate)
-    first = _fitted(before, rate, channels, end)
+    first = _fit_length(before, rate, channels, end)
     second = np.zeros((channels, 0), np.float32) if after is None else after.samples
     fade = np.linspace(1, 0, end - begin, dtype=np.float32)
     mixed = np.zeros((channels, begin + max(second.shape[1], end - begin)), np.float32)
@@ -70,7 +70,7 @@ def join_sound(
     return Waveform(samples=mixed, rate=rate)
 
 
-def _fitted(
+def _fit_length(
     sound: Waveform | None, rate: int, channels: int, samples: int
 ) -> npt.NDArray[np.float32]:
     """Cut or pad a sound to a number of samples; another rate or channel count gives silence."""

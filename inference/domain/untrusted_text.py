@@ -102,7 +102,7 @@ def isolate(text: str) -> str:
 
     Every line is isolated, because a direction ends with its line. What is isolated already stays.
     """
-    return "\n".join(map(_isolated, text.split("\n")))
+    return "\n".join(map(_isolate_line, text.split("\n")))
 
 
 def isolate_foreign(text: str) -> str:
@@ -227,6 +227,6 @@ def _in_words(found: re.Match[str]) -> str:
     return found["linked"] or found["address"] or found["emoji"] or found["command"] or ""
 
 
-def _isolated(line: str) -> str:
+def _isolate_line(line: str) -> str:
     inner = clean(line.replace(FIRST_STRONG_ISOLATE, "").replace(POP_ISOLATE, ""))
     return f"{FIRST_STRONG_ISOLATE}{inner}{POP_ISOLATE}" if inner.strip() else inner

@@ -137,7 +137,7 @@ class EffectChain:
         if problem := _problem(made, frames):
             log = self._log_of(use)
             log.error("effect.failed", problem=problem)
-            raise _failed(use, problem)
+            raise _effect_error(use, problem)
         return np.ascontiguousarray(made)
 
     def _guarded(self, use: EffectUse, call: Callable[[], Made]) -> Made:
@@ -161,7 +161,7 @@ class EffectChain:
             if isinstance(error, RushesError):
                 raise
             log_bug(self._log_of(use), "effect.failed", error)
-            raise _failed(use, type(error).__name__) from error
+            raise _effect_error(use, type(error).__name__) from error
         finally:
             watch.cancel()
 
@@ -210,7 +210,7 @@ def _current(use: EffectUse, entry: EffectEntry) -> EffectUse:
     return replace(use, package=entry.package, version=entry.version, values=values)
 
 
-def _failed(use: EffectUse, problem: str) -> EngineError:
+def _effect_error(use: EffectUse, problem: str) -> EngineError:
     return EngineError("effect.failed", effect=use.name, package=use.package, problem=problem)
 
 

@@ -135,7 +135,7 @@ OPENSORA = ModelEntry(
 )
 
 
-def _configured_testcard(entry: ModelEntry, table: BaseModel) -> ModelEntry:
+def _configure_testcard(entry: ModelEntry, table: BaseModel) -> ModelEntry:
     """Return the test card's entry with the configured lengths and frame rate."""
     assert isinstance(table, TestcardTable)  # noqa: S101 - `ModelEntry.options` names it
     known = entry.capabilities
@@ -174,7 +174,7 @@ TESTCARD = ModelEntry(
     ),
     factory=import_when_called("inference.engines.testcard:TestcardEngine"),
     options=TestcardTable,
-    configure=_configured_testcard,
+    configure=_configure_testcard,
     needs_card=False,
     uses_torch=False,
 )

@@ -233,7 +233,7 @@ def saving_for(
     Raises:
         UserError: `memory.*`: it does not fit; the error names the nearest clips that do.
     """
-    saving = _planned(spec, capabilities, footprint, device)
+    saving = _find_plan(spec, capabilities, footprint, device)
     if saving is None and footprint is not None:
         raise _too_large(spec, capabilities, footprint, device)
     return saving or Saving.RESIDENT
@@ -260,7 +260,7 @@ def saving_in(
         EngineError: `memory.in_use`: it fits only with all memory free.
     """
     free = min(device.memory_bytes, available.memory_bytes + DRIVER_BYTES)
-    saving = _planned(spec, capabilities, footprint, replace(available, memory_bytes=free))
+    saving = _find_plan(spec, capabilities, footprint, replace(available, memory_bytes=free))
     if saving is None:
         saving_for(spec, capabilities, footprint, device)
         raise memory_in_use(device, available)
@@ -277,7 +277,7 @@ def memory_in_use(device: Device, available: Device) -> EngineError:
     )
 
 
-def _planned(
+def _find_plan(
     spec: Spec, capabilities: Capabilities, footprint: Footprint | None, device: Device
 ) -> Saving | None:
     if footprint is None:
@@ -298,7 +298,7 @@ def _too_large(
     needed = peak_bytes(footprint, ClipShape.of(spec, capabilities), max(Saving)) + RESERVE_BYTES
 
     def fits(clip: Spec) -> bool:
-        return _planned(clip, capabilities, footprint, device) is not None
+        return _find_plan(clip, capabilities, footprint, device) is not None
 
     return too_large(spec, capabilities, device, needed, fits)
 

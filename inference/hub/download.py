@@ -90,7 +90,7 @@ def download(source: str, directory: Path | None, selection: Selection | None = 
         CheckpointError: Why it cannot be downloaded.
     """
     wanted = selection or Selection()
-    return _asked(source, lambda token: _fetched(source, directory, wanted, token=token))
+    return _ask(source, lambda token: _fetch(source, directory, wanted, token=token))
 
 
 def describe(source: str, selection: Selection) -> Offer:
@@ -107,15 +107,15 @@ def describe(source: str, selection: Selection) -> Offer:
         card = info.card_data
         licence = None if card is None else card.get("license_name") or card.get("license")
         return Offer(
-            size_bytes=sum(file.size or 0 for file in _selected(info, selection)),
+            size_bytes=sum(file.size or 0 for file in _select_files(info, selection)),
             licence=licence,
             gated=bool(info.gated),
         )
 
-    return _asked(source, ask)
+    return _ask(source, ask)
 
 
-def _asked(source: str, ask: Callable[[bool | None], Found]) -> Found:
+def _ask(source: str, ask: Callable[[bool | None], Found]) -> Found:
     """Send a request with this machine's token, and again without if the token is refused."""
     import huggingface_hub  # noqa: PLC0415 - see above
 
@@ -140,8 +140,8 @@ def explain(source: str, error: BaseException) -> CheckpointError:
         return error
     return (
         _on_this_disk(source, error)
-        or _on_the_way(source, error)
-        or _refused(source, error)
+        or _network_error(source, error)
+        or _response_error(source, error)
         or CheckpointError("checkpoint.offline", source=source)
     )
 
@@ -174,7 +174,7 @@ def verify_checksums(
     return unknown
 
 
-def _fetched(source: str, directory: Path | None, wanted: Selection, *, token: bool | None) -> Path:
+def _fetch(source: str, directory: Path | None, wanted: Selection, *, token: bool | None) -> Path:
     import huggingface_hub  # noqa: PLC0415 - see above
 
     # The client makes do with what is here when the hub refuses; so the hub is asked first.
@@ -182,7 +182,7 @@ def _fetched(source: str, directory: Path | None, wanted: Selection, *, token: b
     info = api.model_info(source, revision=wanted.revision, files_metadata=True)
     large = [
         file.rfilename
-        for file in _selected(info, wanted)
+        for file in _select_files(info, wanted)
         if LEAST_BYTES <= (file.size or 0) <= MOST_BYTES
     ]
     if info.sha is not None:
@@ -206,17 +206,17 @@ def _fetched(source: str, directory: Path | None, wanted: Selection, *, token: b
     return found
 
 
-def _selected(info: ModelInfo, selection: Selection) -> Iterator[RepoSibling]:
+def _select_files(info: ModelInfo, selection: Selection) -> Iterator[RepoSibling]:
     """Yield the hub's entries of the selected files."""
     left_out = _left_out(info, selection)
-    return (file for file in _named(info, selection) if file.rfilename not in left_out)
+    return (file for file in _match_names(info, selection) if file.rfilename not in left_out)
 
 
 def _left_out(info: ModelInfo, selection: Selection) -> Collection[str]:
-    return selection.left_out(file.rfilename for file in _named(info, selection))
+    return selection.left_out(file.rfilename for file in _match_names(info, selection))
 
 
-def _named(info: ModelInfo, selection: Selection) -> Iterator[RepoSibling]:
+def _match_names(info: ModelInfo, selection: Selection) -> Iterator[RepoSibling]:
     """Yield the hub's entries of the files with a selected name."""
     for file in info.siblings or ():
         if any(fnmatch(file.rfilename, pattern) for pattern in selection.patterns):
@@ -238,7 +238,7 @@ def _on_this_disk(source: str, error: BaseException) -> CheckpointError | None:
     return None
 
 
-def _on_the_way(source: str, error: BaseException) -> CheckpointError | None:
+def _network_error(source: str, error: BaseException) -> CheckpointError | None:
     """Return the network error that interrupted a request, or None."""
     if _status(error) not in {0, 407}:
         return None
@@ -268,7 +268,7 @@ def _at_the_proxy(names: set[str]) -> bool:
     return "ProxyError" in names or (proxied and "ConnectError" in names)
 
 
-def _refused(source: str, error: BaseException) -> CheckpointError | None:
+def _response_error(source: str, error: BaseException) -> CheckpointError | None:
     """Return the error for the hub's response; None without a response."""
     status = _status(error)
     names = {type(one).__name__ for one in _chain(error)}

@@ -52,16 +52,16 @@ def profile_of(image: Image.Image, file: BinaryIO) -> bytes | None:
     if image.format == "PNG":  # where both are there, a code that is known counts
         code = _png_code(_beginning(file))
         known = code is not None and code[0] in {SRGB, *PRIMARIES} and code[1] in CURVES
-        return _named(code) if known else embedded
+        return _profile_of_code(code) if known else embedded
     if embedded:
         return embedded
     if image.format == "AVIF":
-        return _named(_avif_code(_beginning(file)))
+        return _profile_of_code(_avif_code(_beginning(file)))
     record = image.info.get("nclx_profile") or {}
-    return _named((record.get("color_primaries"), record.get("transfer_characteristics")))
+    return _profile_of_code((record.get("color_primaries"), record.get("transfer_characteristics")))
 
 
-def _named(code: tuple[int | None, int | None] | None) -> bytes | None:
+def _profile_of_code(code: tuple[int | None, int | None] | None) -> bytes | None:
     """Return the profile that a code of primaries and tone curve stands for."""
     if code is None or code[0] not in PRIMARIES or code[1] not in CURVES:
         return None

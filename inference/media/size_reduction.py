@@ -92,7 +92,7 @@ def fit_rung(source: Path, limit: int, directory: Path, rung: int) -> Fitted | N
     clip = directory / f"{source.stem}.fit-{limit}.mp4"
     if (size := _usable(clip)) is not None:
         return _fitted_clip(clip, size, original)
-    size = _scaled(original.size, SCALES[rung])
+    size = _scale_size(original.size, SCALES[rung])
     if original.frames and _encode_within(limit, original, clip, size):
         return _fitted_clip(clip, size, original)
     return None
@@ -141,7 +141,7 @@ def _inspect(path: Path) -> _Source:
         raise EngineError("file.unreadable", path=str(path)) from error
 
 
-def _scaled(size: Size, scale: Fraction) -> Size:
+def _scale_size(size: Size, scale: Fraction) -> Size:
     return Size(int(size.width * scale) & ~1, int(size.height * scale) & ~1)
 
 
@@ -208,7 +208,7 @@ def _write_still(limit: int, original: _Source, target: Path) -> Size:
     """Write the JPEG of the middle frame that fits, at the largest scale, then highest quality."""
     full = middle_frame(original.path)
     for scale in _STILL_SCALES:
-        size = _scaled(original.size, scale)
+        size = _scale_size(original.size, scale)
         still = full.resize((size.width, size.height), Image.Resampling.LANCZOS)
         for quality in _STILL_QUALITIES:
             data = jpeg(still, quality)

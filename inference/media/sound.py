@@ -35,7 +35,7 @@ class SoundTrack:
     """
 
     def __init__(self, container: OutputContainer, sound: Sound) -> None:
-        self._samples = _resampled(sound)
+        self._samples = _resample(sound)
         self._container = container
         self._layout = _LAYOUTS[len(self._samples)]
         self._stream = container.add_stream(
@@ -67,7 +67,7 @@ class SoundTrack:
         self._done = end
 
 
-def _resampled(sound: Sound) -> npt.NDArray[np.float32]:
+def _resample(sound: Sound) -> npt.NDArray[np.float32]:
     samples = sound.samples
     if samples.ndim != 2 or len(samples) not in _LAYOUTS or not np.isfinite(samples).all():  # noqa: PLR2004 - channels, samples
         raise EngineError("encode.wrong_sound", got=f"{samples.dtype}{list(samples.shape)}")

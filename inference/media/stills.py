@@ -60,7 +60,7 @@ def write_stills(file: Path, directory: Path) -> list[Path]:
     """
     directory.mkdir(exist_ok=True)
     stills = []
-    for number, still in enumerate(_sampled(file)):
+    for number, still in enumerate(_sample_frames(file)):
         still.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
         path = directory / f"{number:02}.jpg"
         write_bytes(path, jpeg(still, QUALITY))
@@ -87,7 +87,7 @@ def write_sheet(file: Path, directory: Path, name: str) -> Path:
     return path
 
 
-def _sampled(file: Path) -> Iterator[Image.Image]:
+def _sample_frames(file: Path) -> Iterator[Image.Image]:
     try:
         with open_video(file) as container:
             stream = container.streams.video[0]
@@ -159,7 +159,7 @@ def write_numbered(pictures: Mapping[int, Path], target: Path) -> None:
     Raises:
         EngineError: `file.unreadable`: one of them does not decode; `disk.full`.
     """
-    drawn = [_numbered(number, path) for number, path in sorted(pictures.items())]
+    drawn = [_draw_number(number, path) for number, path in sorted(pictures.items())]
     width = max(picture.width for picture in drawn) + SHEET_GAP
     height = max(picture.height for picture in drawn) + SHEET_GAP
     columns = len(drawn) if height > width else 2
@@ -170,7 +170,7 @@ def write_numbered(pictures: Mapping[int, Path], target: Path) -> None:
     write_bytes(target, jpeg(sheet, QUALITY))
 
 
-def _numbered(number: int, path: Path) -> Image.Image:
+def _draw_number(number: int, path: Path) -> Image.Image:
     """Return a picture with a number, white on black, in its upper left corner."""
     try:
         picture = Image.open(path).convert("RGB")

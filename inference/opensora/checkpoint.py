@@ -240,12 +240,12 @@ def fill(
     """
     shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     with _opened(folder) as stored:
-        entries = _matched(folder, shapes, stored, tolerance or Tolerance())
+        entries = _match_entries(folder, shapes, stored, tolerance or Tolerance())
         sizes = {name: entry_bytes(shape, placement.dtype) for name, shape in shapes.items()}
         state: dict[str, Tensor] = {}
         done, total = 0, sum(sizes.values())
         for name in shapes:
-            state[name] = _placed(folder, name, entries[name], placement)
+            state[name] = _place(folder, name, entries[name], placement)
             done += sizes[name]
             if on_progress is not None:
                 on_progress(done, total, name)
@@ -258,10 +258,10 @@ def fill(
 def _verify(model: nn.Module, folder: Path, tolerance: Tolerance) -> None:
     shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     with _opened(folder) as stored:
-        _matched(folder, shapes, stored, tolerance)
+        _match_entries(folder, shapes, stored, tolerance)
 
 
-def _matched(
+def _match_entries(
     folder: Path,
     shapes: Mapping[str, tuple[int, ...]],
     stored: Mapping[str, _Entry],
@@ -293,7 +293,7 @@ def _tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
     yield from model.named_buffers()
 
 
-def _placed(folder: Path, name: str, entry: _Entry, placement: Placement) -> Tensor:
+def _place(folder: Path, name: str, entry: _Entry, placement: Placement) -> Tensor:
     dtype = torch.float32 if name in _FIXED_PRECISION else placement.dtype
     tensor = entry.read().to(placement.device, dtype)
     if not tensor.isfinite().all():

@@ -97,7 +97,7 @@ def find_folder(source: str, directory: Path | None, revision: str | None = None
         CheckpointError: `checkpoint.missing`.
     """
     folder = None if directory is None else checkpoint_path(source, directory)
-    return folder if folder is not None and folder.is_dir() else _cached(source, revision)
+    return folder if folder is not None and folder.is_dir() else _find_cached(source, revision)
 
 
 def is_complete(folder: Path) -> bool:
@@ -126,7 +126,7 @@ def cache_folder(source: str) -> Path:
     return Path(constants.HF_HUB_CACHE) / name
 
 
-def _cached(source: str, revision: str | None) -> Path:
+def _find_cached(source: str, revision: str | None) -> Path:
     # Looks for one file: for a folder the client requires the whole repository, and only
     # `PATTERNS` of it are downloaded.
     try:

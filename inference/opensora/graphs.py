@@ -172,7 +172,7 @@ class _Graph:
         self, recorder: Recorder, model: STDiT3, x: Tensor, timestep: Tensor, conditions: Conditions
     ) -> None:
         self._x, self._timestep = x.clone(), timestep.clone()
-        self._conditions = _copied(conditions)
+        self._conditions = _copy_tensors(conditions)
         self.bound = weakref.ref(conditions)
         """The conditions that were last copied to the graph's input buffers."""
         self._recording = recorder.record(
@@ -229,14 +229,14 @@ def _tensors(value: Any) -> Iterator[Tensor]:
         yield from _tensors(member)
 
 
-def _copied(value: Any) -> Any:
+def _copy_tensors(value: Any) -> Any:
     """Return a value with copies of its tensors."""
     if isinstance(value, Tensor):
         return value.clone()
     if isinstance(value, tuple):
-        made = [_copied(member) for member in value]
+        made = [_copy_tensors(member) for member in value]
         return type(value)(*made) if hasattr(value, "_fields") else tuple(made)
     if is_dataclass(value) and not isinstance(value, type):
-        parts = {field.name: _copied(getattr(value, field.name)) for field in fields(value)}
+        parts = {field.name: _copy_tensors(getattr(value, field.name)) for field in fields(value)}
         return replace(value, **parts)
     return value

@@ -228,13 +228,13 @@ class OpenSoraPipeline:
         for loop in range(request.loops):
             tail = end if loop == request.loops - 1 else None
             references = (
-                _placed(first, tail, frames)
+                _place_references(first, tail, frames)
                 if clip is None
                 else continue_clip(clip.float().cpu(), frames, None if tail is None else tail[:, 0])
             )
-            progress = replace(hooks, on_step=_shifted(hooks.on_step, loop, request.loops))
+            progress = replace(hooks, on_step=_count_passes(hooks.on_step, loop, request.loops))
             passed = self._sample_pass(request, captions, references, generator, progress)
-            clip = passed if clip is None else _joined(clip.to(passed), passed)
+            clip = passed if clip is None else _join_passes(clip.to(passed), passed)
         if clip is None:
             raise ValueError(f"{request.loops} passes make no clip")
         if not clip.isfinite().all():
@@ -316,7 +316,7 @@ class OpenSoraPipeline:
         return sampler.run(noise(), timesteps(steps, ratio), noise)
 
 
-def _placed(first: Tensor | None, last: Tensor | None, frames: int) -> References | None:
+def _place_references(first: Tensor | None, last: Tensor | None, frames: int) -> References | None:
     """Return the encoded first and last pictures as references, or None without either."""
     if first is None and last is None:
         return None
@@ -327,12 +327,12 @@ def _placed(first: Tensor | None, last: Tensor | None, frames: int) -> Reference
     return place_references(kind, [one for one in (first, last) if one is not None], frames)
 
 
-def _joined(clip: Tensor, following: Tensor) -> Tensor:
+def _join_passes(clip: Tensor, following: Tensor) -> Tensor:
     """Append a pass to a clip, without the chunk that both share."""
     return torch.cat((clip, following[:, :, CHUNK_LATENTS:]), dim=2)
 
 
-def _shifted(
+def _count_passes(
     on_step: Callable[[int, int, Estimate], None], loop: int, loops: int
 ) -> Callable[[int, int, Estimate], None]:
     """Return a callback that counts one pass's steps as part of all passes."""

@@ -42,8 +42,8 @@ class Package:
 
     def is_named(self, names: Collection[str]) -> bool:
         """Return whether one of some names is that of the distribution or of its section."""
-        folded = {_folded(name) for name in names}
-        return _folded(self.name) in folded or self.section in folded
+        folded = {_fold_name(name) for name in names}
+        return _fold_name(self.name) in folded or self.section in folded
 
 
 Point = tuple[str, str, str]
@@ -58,7 +58,7 @@ def find_installed_packages() -> list[Package]:
         if points:
             name = one.name or points[0].module
             found[name] = Package(name=name, version=one.version or "?", points=tuple(points))
-    return sorted(found.values(), key=lambda package: _folded(package.name))
+    return sorted(found.values(), key=lambda package: _fold_name(package.name))
 
 
 def _candidates() -> Iterator[Distribution]:
@@ -83,5 +83,5 @@ def _order(point: EntryPoint) -> tuple[int, str]:
     return GROUPS.index(point.group), point.name
 
 
-def _folded(name: str) -> str:
+def _fold_name(name: str) -> str:
     return name.replace("_", "-").replace(".", "-").casefold()

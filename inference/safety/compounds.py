@@ -42,7 +42,7 @@ class Compounds:
         self._hangul = re.compile(rf"(?<=[\uac00-\ud7a3])(?:{'|'.join(long) or '(?!)'})")
         self._known = lru_cache(maxsize=4096)(self._parts)
 
-    def undone(self, reading: Reading) -> Reading | None:
+    def undo(self, reading: Reading) -> Reading | None:
         """Return the reading with such words apart, or None where there are none."""
         words = _RUN.sub(self._apart, self._hangul.sub(r" \g<0>", reading.words))
         return None if words == reading.words else replace(reading, words=words)

@@ -33,7 +33,7 @@ class Masks:
             if len(word.rstrip("*")) >= SHORTEST and " " not in word:
                 self._by_first[word[0]].append(word)
 
-    def undone(self, reading: Reading) -> Reading | None:
+    def undo(self, reading: Reading) -> Reading | None:
         """Return the reading with such words written out, or None where there are none."""
         if MASK not in reading.words:
             return None

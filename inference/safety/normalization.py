@@ -124,9 +124,9 @@ def readings(text: str) -> tuple[Reading, ...]:
     `MASK`, with repeated letters as one or two, with Korean letters as syllables, and with the
     codes of HTML, addresses and programs as the characters that assistants read them as.
     """
-    written = dict.fromkeys((text, _decoded(text)))
+    written = dict.fromkeys((text, _decode_codes(text)))
     return tuple(
-        Reading(words=words, spelled=tuple(map(_joined, _SPELLED.findall(words))))
+        Reading(words=words, spelled=tuple(map(_join_letters, _SPELLED.findall(words))))
         for words in dict.fromkeys(version for each in written for version in _versions(each))
     )
 
@@ -180,7 +180,7 @@ def _closed(match: re.Match[str]) -> str:
     return chr(syllable + final)
 
 
-def _decoded(text: str) -> str:
+def _decode_codes(text: str) -> str:
     """Return a text with the codes in it as characters."""
     text = _ENTITY.sub(lambda found: html.unescape(found[0]), text)
     text = _QUOTED.sub(lambda found: unquote(found[0], errors="ignore"), text)
@@ -192,7 +192,7 @@ def _character(code: str) -> str:
     return "" if unicodedata.category(character) == "Cs" else character
 
 
-def _masked(form: str) -> str:
+def _mask_signs(form: str) -> str:
     """Return a folded text with a mask for each sign inside a word."""
     return _INSIDE.sub(lambda found: MASK * len(found[0]), form)
 
@@ -233,7 +233,7 @@ def _versions(text: str) -> Iterator[str]:
     forms: dict[str, None] = {}
     for form in dict.fromkeys((folded, heard, both or folded, latin)):
         joined = _INSIDE_HANGUL.sub("", _INSIDE.sub("", form))
-        forms.update(dict.fromkeys((form, joined, compose(joined), _masked(form))))
+        forms.update(dict.fromkeys((form, joined, compose(joined), _mask_signs(form))))
     for version in forms:
         for spoken in _spoken_versions(version):
             words = extract_words(spoken)
@@ -250,7 +250,7 @@ def _spoken_versions(version: str) -> Iterator[str]:
         yield _LEET_WORD.sub(partial(_spoken, table), version)
 
 
-def _joined(letters: str) -> str:
+def _join_letters(letters: str) -> str:
     return compose(letters.replace(" ", ""))
 
 

@@ -37,7 +37,7 @@ class Splits:
         self._lengths = sorted({len(stem) for stem in self._stems})
         self._longest = max(map(len, kept), default=0)
 
-    def undone(self, reading: Reading) -> Reading | None:
+    def undo(self, reading: Reading) -> Reading | None:
         """Return the reading with pieces put together, or None where there are none."""
         if MASK in reading.words:
             return None

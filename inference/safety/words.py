@@ -60,7 +60,7 @@ class WordModerator:
         self._minors = Terms(shipped["together"]["minors"])
         self._sexual = Terms(shipped["together"]["sexual"])
         self._naked_people = make_nudity_pattern(**shipped["naked_people"])
-        self._house = _compiled(tuple(house))
+        self._house = _compile_words(tuple(house))
         self._guilds = guilds
         lists = (*self._lists.values(), self._minors, self._sexual)
         people = (word for words in shipped["naked_people"].values() for word in words)
@@ -90,21 +90,21 @@ class WordModerator:
     ) -> frozenset[Reason]:
         found: set[Reason] = set()
         for reading in itertools.chain.from_iterable(map(readings, texts)):
-            if _found_in(*self._house, reading):
+            if _contains_any(*self._house, reading):
                 found.add(Reason.HOUSE_WORDS)
-            if _found_in(*_compiled(words), reading):
+            if _contains_any(*_compile_words(words), reading):
                 found.add(Reason.GUILD_WORDS)
             if shipped:
                 found.update(self._found_shipped(reading))
         return frozenset(found)
 
     def _found_shipped(self, reading: Reading) -> Iterable[Reason]:
-        if (joined := self._splits.undone(reading)) is not None:
+        if (joined := self._splits.undo(reading)) is not None:
             yield from self._judged(self._harmless.without(joined))
-        for each in filter(None, (reading, self._masks.undone(reading))):
+        for each in filter(None, (reading, self._masks.undo(reading))):
             left = self._harmless.without(each)
             yield from self._judged(left)
-            if (apart := self._compounds.undone(left)) is not None:
+            if (apart := self._compounds.undo(left)) is not None:
                 yield from self._judged(self._harmless.without(apart))
 
     def _judged(self, left: Reading) -> Iterable[Reason]:
@@ -131,13 +131,13 @@ class OwnWordModerator:
 
 
 @lru_cache(maxsize=_GUILDS)
-def _compiled(words: tuple[str, ...]) -> tuple[Terms, Splits, Masks]:
+def _compile_words(words: tuple[str, ...]) -> tuple[Terms, Splits, Masks]:
     terms = Terms(words)
     return terms, Splits(terms.words), Masks(terms.words)
 
 
-def _found_in(terms: Terms, splits: Splits, masks: Masks, reading: Reading) -> bool:
-    tricks = (splits.undone(reading), masks.undone(reading))
+def _contains_any(terms: Terms, splits: Splits, masks: Masks, reading: Reading) -> bool:
+    tricks = (splits.undo(reading), masks.undo(reading))
     return any(terms.found_in(each) for each in (reading, *tricks) if each is not None)
 
 

@@ -50,7 +50,7 @@ def check_folder(directory: Path) -> None:
     except (FileExistsError, NotADirectoryError) as error:
         raise StoreError("store.not_a_folder", path=str(directory)) from error
     except OSError as error:
-        raise _explained(error, directory) from error
+        raise _folder_error(error, directory) from error
     _check_contents(directory)
 
 
@@ -70,18 +70,18 @@ def check_place(directory: Path) -> None:
     except NotADirectoryError as error:
         raise StoreError("store.not_a_folder", path=str(directory)) from error
     except OSError as error:
-        raise _explained(error, directory) from error
+        raise _folder_error(error, directory) from error
 
 
 def _check_contents(directory: Path) -> None:
     for path in _contents(directory):
         needed = os.R_OK | os.W_OK | (os.X_OK if path.is_dir() else 0)
         if not os.access(path, needed):
-            raise _explained(PermissionError(errno.EACCES, ""), path)
+            raise _folder_error(PermissionError(errno.EACCES, ""), path)
     try:
         write_into(directory)
     except OSError as error:
-        raise _explained(error, directory) from error
+        raise _folder_error(error, directory) from error
     if (kind := file_system(directory)) in NETWORK_FILE_SYSTEMS:
         _log.warning("store.network_file_system", path=str(directory), kind=kind)
 
@@ -140,7 +140,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
     return entry.is_dir(follow_symlinks=False)
 
 
-def _explained(error: OSError, path: Path) -> StoreError:
+def _folder_error(error: OSError, path: Path) -> StoreError:
     """Return the error for a `path` that cannot be used, with the remedy."""
     if error.errno in _FULL:
         return StoreError("store.full", path=str(path))
@@ -258,14 +258,14 @@ def own(directory: Path) -> Iterator[None]:
     path = directory / "rushes.lock"
     umask = os.umask(UMASK)
     try:
-        with _locked(directory, path):
+        with _lock(directory, path):
             yield
     finally:
         os.umask(umask)
 
 
 @contextlib.contextmanager
-def _locked(directory: Path, path: Path) -> Iterator[None]:
+def _lock(directory: Path, path: Path) -> Iterator[None]:
     check_folder(directory)
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -208,14 +208,14 @@ def open_read_only(path: Path) -> Iterator[sqlite3.Connection]:
             if hindrance.code == "store.not_a_file":
                 raise hindrance
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rushes-")))
-            path = _copied(path, folder)
+            path = _copy_to(path, folder)
         address = f"{path.absolute().as_uri()}?mode=rw"
         connection = sqlite3.connect(address, uri=True, timeout=10)
         stack.enter_context(contextlib.closing(connection))
         yield connection
 
 
-def _copied(path: Path, folder: Path) -> Path:
+def _copy_to(path: Path, folder: Path) -> Path:
     """Copy a database that is not open for writing, with its write-ahead log."""
     for name in (path.name, f"{path.name}-wal"):
         source = path.with_name(name)

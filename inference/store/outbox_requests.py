@@ -64,7 +64,7 @@ async def announce(connection: aiosqlite.Connection, job: Job, now: float) -> No
     await request_act(connection, job, ActKind.CARD, now)
     if job.state is JobState.DELIVERING:
         await request_act(connection, job, ActKind.CLIP, now)
-    elif job.state in _TOLD and not await _told(connection, job):
+    elif job.state in _TOLD and not await _is_told(connection, job):
         await request_act(connection, job, ActKind.NOTICE, now)
     if job.ended:
         await request_sheet(connection, job, now)
@@ -82,7 +82,7 @@ async def request_sheet(connection: aiosqlite.Connection, job: Job, now: float) 
         await request_act(connection, job, ActKind.SHEET, now)
 
 
-async def _told(connection: aiosqlite.Connection, job: Job) -> bool:
+async def _is_told(connection: aiosqlite.Connection, job: Job) -> bool:
     """Whether another job of the same request has ended for the same reason: one ping is enough."""
     rows = await connection.execute_fetchall(
         "SELECT 1 FROM jobs JOIN outbox ON outbox.job_id = jobs.id AND outbox.kind = ?2"

@@ -84,7 +84,7 @@ def command(module: str, *, plugins: bool = False) -> list[str]:
 def minimal(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of a child that opens untrusted files."""
     kept = {
-        name: _searched(name, value)
+        name: _clean_search_path(name, value)
         for name, value in environment.items()
         if name in _MINIMAL or name.startswith(_MINIMAL_PREFIXES)
     }
@@ -98,7 +98,7 @@ def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
     no effect in the child's isolated interpreter.
     """
     kept = {
-        name: _searched(name, value)
+        name: _clean_search_path(name, value)
         for name, value in environment.items()
         if not (is_secret(name, value) or name in _HIJACKING or name.startswith("PYTHON"))
     }
@@ -133,7 +133,7 @@ def is_secret(name: str, value: str) -> bool:
     )
 
 
-def _searched(name: str, value: str) -> str:
+def _clean_search_path(name: str, value: str) -> str:
     """Return a search path without empty and relative entries, which mean the working folder."""
     if name not in _SEARCH_PATHS:
         return value

@@ -250,7 +250,7 @@ COMMON = resources.files("inference.safety").joinpath("common_words.txt").read_t
 @example(["be", "headed"])
 def test_ordinary_words_in_any_order_make_no_listed_one(words):
     # What a few of these words mean together is another matter than what they are made of.
-    assert not MODERATOR._splits.undone(next(iter(_readings(" ".join(words)))))
+    assert not MODERATOR._splits.undo(next(iter(_readings(" ".join(words)))))
 
 
 def _readings(text):

@@ -61,7 +61,7 @@ def inspect_folder(path: Path, gguf: Mapping[str, Path] = MappingProxyType({})) 
         FolderError: The folder cannot be used; see its codes.
     """
     try:
-        return _inspected(path, gguf)
+        return _inspect(path, gguf)
     except PermissionError as error:
         raise FolderError("folder.no_permission", path=str(error.filename or path)) from error
     except FolderError:
@@ -71,7 +71,7 @@ def inspect_folder(path: Path, gguf: Mapping[str, Path] = MappingProxyType({})) 
         raise FolderError("folder.bug", path=str(path), bug_id=bug_id) from error
 
 
-def _inspected(path: Path, gguf: Mapping[str, Path]) -> Folder:
+def _inspect(path: Path, gguf: Mapping[str, Path]) -> Folder:
     if not path.is_dir():
         raise FolderError("folder.missing", path=str(path))
     if not (path / INDEX_NAME).is_file():

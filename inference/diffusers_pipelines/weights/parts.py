@@ -59,7 +59,7 @@ def load_parts(
             on_progress(done + int(share * part.size_bytes), total, part.name)
 
         report(0.0)
-        with _counted(report):
+        with _report_progress(report):
             parts[name] = _load_part(part, dtypes.get(name, dtypes["default"]))
         done += part.size_bytes
     check_scheduler(folder, parts["scheduler"])
@@ -199,7 +199,7 @@ def _check_tied(part: Part, model: Any) -> None:
 
 
 @contextmanager
-def _counted(report: Callable[[float], None]) -> Iterator[None]:
+def _report_progress(report: Callable[[float], None]) -> Iterator[None]:
     """Report the loaded share of a part, taken from the libraries' progress bars.
 
     diffusers counts files, and transformers counts tensors.

@@ -59,7 +59,7 @@ def compare_tensors(part: Part, model: nn.Module) -> None:
             raise mismatch_error(part, wrong)
         extra = list(_extra_tensors(part, model, wanted))
     if extra:
-        raise FolderError("folder.extra_tensors", part=part.name, tensors=_shown(extra))
+        raise FolderError("folder.extra_tensors", part=part.name, tensors=_format_names(extra))
 
 
 def _misshapen(part: Part, wanted: list[_Wanted]) -> Iterator[str]:
@@ -104,7 +104,7 @@ def _compare_compressed(part: Part, wanted: list[_Wanted]) -> None:
     known = names | {name.rpartition(".")[0] for name in names}
     extra = [name for name in part.tensors if not known.intersection(_parents(name))]
     if extra:
-        raise FolderError("folder.extra_tensors", part=part.name, tensors=_shown(extra))
+        raise FolderError("folder.extra_tensors", part=part.name, tensors=_format_names(extra))
 
 
 def _parents(name: str) -> Iterator[str]:
@@ -123,7 +123,7 @@ def _parents(name: str) -> Iterator[str]:
 
 def mismatch_error(part: Part, names: list[str]) -> FolderError:
     """Return the error for tensors that are missing or of another shape."""
-    return FolderError("folder.mismatch", part=part.name, tensors=_shown(names))
+    return FolderError("folder.mismatch", part=part.name, tensors=_format_names(names))
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +175,6 @@ def _extra_layers(part: Part, model: nn.Module) -> Iterator[str]:
                 yield name
 
 
-def _shown(names: list[str]) -> str:
+def _format_names(names: list[str]) -> str:
     more = f" (+{len(names) - _FEW})" if len(names) > _FEW else ""
     return ", ".join(sorted(names)[:_FEW]) + more

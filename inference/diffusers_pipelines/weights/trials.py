@@ -53,7 +53,7 @@ def check_tensors(part: Part) -> None:
         raise too_large
     check_layers(part)
     try:
-        model = _tried(part, kind, part.config)
+        model = _build_on_meta(part, kind, part.config)
     except Exception as error:
         damaged = FolderError("folder.unreadable", file=part.config_file)
         raise bad_value(part, kind) or _culprit(part, kind) or damaged from error
@@ -64,7 +64,7 @@ def check_tensors(part: Part) -> None:
         raise known or error from None
 
 
-def _tried(part: Part, kind: Any, config: Mapping[str, Any]) -> nn.Module:
+def _build_on_meta(part: Part, kind: Any, config: Mapping[str, Any]) -> nn.Module:
     """Return a network on the meta device, where it takes no memory; decoders are tried there."""
     with torch.device("meta"):
         if issubclass(kind, transformers.PreTrainedModel):
@@ -103,7 +103,7 @@ def _culprit(part: Part, kind: Any) -> FolderError | None:
         if part.config.get(name, usual) == usual:
             continue
         with suppress(Exception):
-            _tried(part, kind, {**part.config, name: usual})
+            _build_on_meta(part, kind, {**part.config, name: usual})
             return value_error(part.config_file, name, part.config[name])
     return None
 

@@ -41,10 +41,10 @@ _FACTORY = "inference.engines.diffusers_adapter.engine:make_engine"
 
 def preset_entry(preset: str) -> ModelEntry:
     """Return the registry entry of a preset."""
-    return _registered(entry_of(preset, DiffusersTable(), preset), preset)
+    return _register(entry_of(preset, DiffusersTable(), preset), preset)
 
 
-def _registered(entry: VideoModelEntry, preset: str | None) -> ModelEntry:
+def _register(entry: VideoModelEntry, preset: str | None) -> ModelEntry:
     capabilities = capabilities_of(entry)
 
     def check_memory(spec: Spec, device: Device) -> None:
@@ -71,7 +71,7 @@ def _registered(entry: VideoModelEntry, preset: str | None) -> ModelEntry:
         verify_files=verify_files,
         checkpoints=checkpoints_of(entry),
         options=DiffusersTable,
-        configure=partial(_configured, preset),
+        configure=partial(_configure, preset),
         check_memory=check_memory,
         recipe=entry.recipe(),
     )
@@ -93,7 +93,7 @@ def _make_engine(preset: str | None, options: ModelOptions) -> Engine:
     return engine
 
 
-def _configured(preset: str | None, base: ModelEntry, table: BaseModel) -> ModelEntry:
+def _configure(preset: str | None, base: ModelEntry, table: BaseModel) -> ModelEntry:
     """Return the registry entry for a table `[models.<name>]`.
 
     Raises:
@@ -101,7 +101,7 @@ def _configured(preset: str | None, base: ModelEntry, table: BaseModel) -> Model
     """
     assert isinstance(table, DiffusersTable)  # noqa: S101 - the registry made it by `options`
     with _folder_errors_for_users():
-        return _registered(entry_of(base.capabilities.name, table, preset), preset)
+        return _register(entry_of(base.capabilities.name, table, preset), preset)
 
 
 @contextlib.contextmanager
@@ -121,6 +121,6 @@ PATH_ENTRY = ModelEntry(
     capabilities=replace(capabilities_of(entry_of("wan", DiffusersTable(), "wan")), name=ENGINE),
     factory=partial(_make_engine, None),
     options=DiffusersTable,
-    configure=partial(_configured, None),
+    configure=partial(_configure, None),
 )
 """Base of entries with `engine = "diffusers"`, whose capabilities replace these."""

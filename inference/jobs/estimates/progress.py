@@ -102,12 +102,12 @@ class JobProgress:
         stages, progress, now = self.stages, self.latest, self._clock.monotonic()
         if self._stepping is None:
             before = self._load(progress) + stages.text
-            begun = _left(before, now - self._started)
+            begun = _remaining(before, now - self._started)
             return begun + stages.sample + stages.rest
         if self._decoding is not None and progress is not None:
             return self._left_of_rest(progress, now)
         if progress is None or not progress.done:
-            return _left(stages.text + stages.sample, now - self._stepping) + stages.rest
+            return _remaining(stages.text + stages.sample, now - self._stepping) + stages.rest
         pace = self._expected_pace(progress.total)
         if self._pace is not None:
             pace = self._trust * self._pace + (1 - self._trust) * pace
@@ -121,7 +121,7 @@ class JobProgress:
         if self._rendered is None:
             left = self.until_rendered() + deliver
         else:
-            left = _left(deliver, self._clock.monotonic() - self._rendered)
+            left = _remaining(deliver, self._clock.monotonic() - self._rendered)
         elapsed = self.elapsed
         fraction = elapsed / (elapsed + left) if elapsed + left > 0 else 0.0
         self._highest = min(FULLEST, max(self._highest, fraction))
@@ -166,9 +166,9 @@ class JobProgress:
             share = min(1.0, progress.done / progress.total)
             by_pace = (self._changed - self._decoding) / share
             expected = share * by_pace + (1 - share) * expected
-        return _left(expected, now - self._decoding)
+        return _remaining(expected, now - self._decoding)
 
 
-def _left(expected: float, taken: float) -> float:
+def _remaining(expected: float, taken: float) -> float:
     """Return the seconds left of a running stage, always above 0."""
     return max(expected - taken, OVERRUN * taken)

@@ -156,7 +156,7 @@ def _serve(call: MediaCall, answer: int, config: dict[str, int]) -> NoReturn:
         os._exit(status)
 
 
-def _answered(call: MediaCall, link: ParentLink, config: dict[str, int]) -> bool:
+def _answer_in_fork(call: MediaCall, link: ParentLink, config: dict[str, int]) -> bool:
     """Handle a call in a fork and send its answer; returns False if the fork died without one."""
     if call.operation == "rate":
         classifier.load(Path(call.arguments["model"]))  # once, shared by all later forks
@@ -199,7 +199,7 @@ def main() -> None:
     link.listen(on_message)
     device = cpu()
     link.send(Hello(device=device.name, memory_bytes=device.memory_bytes))
-    while _answered(calls.get(), link, config):
+    while _answer_in_fork(calls.get(), link, config):
         pass
     os._exit(1)
 
