@@ -19,6 +19,7 @@ from benchmarks.training.world.scenes import (
     is_held_out,
 )
 from benchmarks.training.world.shapes import OUTLINES
+from benchmarks.training.world.silhouettes import SILHOUETTES
 from benchmarks.training.world.words import (
     DIRECTED,
     HARMLESS,
@@ -65,6 +66,12 @@ _USUAL_SHARE = 0.1
 _UNTOLD_SHARE = 0.5
 """Share of captions that do not say of a still thing that it is still. Captions always name a
 motion: were it left out of some, those without one would mean all motions at once."""
+
+_THINGS = (*OUTLINES, *SILHOUETTES)
+"""Things by frequency: those with tones and finer outlines are harder, and twice as frequent."""
+
+_CAMERAS = (*(one for one in Camera if one is not Camera.NONE), Camera.ZOOM_IN, Camera.ZOOM_OUT)
+"""Camera moves by frequency: zooms, which move the least of a picture, twice."""
 
 _OPPOSITES = MappingProxyType(dict(_PAIRS) | {second: first for first, second in _PAIRS})
 
@@ -210,7 +217,7 @@ def draw_scene(random: np.random.Generator, *, held_out: bool = False) -> Scene:
     choose = _Chooser(random)
     named = [place for place in PLACES if place not in PLAIN and place != UNNAMED]
     while True:
-        thing, colour = choose(list(OUTLINES)), choose(list(COLOURS))
+        thing, colour = choose(_THINGS), choose(list(COLOURS))
         if choose.chance(_USUAL_SHARE):
             colour = USUAL_COLOURS.get(thing, colour)
         place = choose(named)
@@ -223,7 +230,7 @@ def draw_scene(random: np.random.Generator, *, held_out: bool = False) -> Scene:
             break
     camera = Camera.NONE
     if choose.chance(0.35):
-        camera = choose([camera for camera in Camera if camera is not Camera.NONE])
+        camera = choose(_CAMERAS)
     curved = (Move.BOUNCE, Move.CIRCLE, Move.GROW, Move.SHRINK, Move.SPIN)
     others = (*[Move.STILL] * len(curved), *curved)
     move = choose(STRAIGHT_MOVES) if choose.chance(0.7) else choose(others)
