@@ -67,7 +67,7 @@ class States:
         self._count += 1
 
     @contextmanager
-    def watched(self, pipeline: Any) -> Iterator[dict[str, Any]]:
+    def watch(self, pipeline: Any) -> Iterator[dict[str, Any]]:
         """Collect the states of a pipeline call; yields the keyword arguments to pass to it."""
         if "callback_on_step_end" in inspect.signature(pipeline.__call__).parameters:
 

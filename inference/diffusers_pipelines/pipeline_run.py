@@ -188,7 +188,7 @@ class PipelineRun:
             guider = make_guider(pipeline, request)
             if guider is not None:
                 enter(_replace_attribute(pipeline, "guider", guider))
-            watching = enter(self._states.watched(pipeline))
+            watching = enter(self._states.watch(pipeline))
             yield build_call(pipeline, family, request) | watching
 
     def _enter(self, name: str) -> None:

@@ -69,7 +69,7 @@ def intercept_decoder(
     """
     decode = vae.decode
 
-    def intercepted(latents: Tensor, *args: Any, **options: Any) -> Any:
+    def decode_in_steps(latents: Tensor, *args: Any, **options: Any) -> Any:
         if not latents.isfinite().all():
             raise not_finite("latents")
         before()
@@ -92,7 +92,7 @@ def intercept_decoder(
         first = video[:, :, :1]
         return (first,) if isinstance(result, tuple) else type(result)(sample=first)
 
-    vae.decode = intercepted
+    vae.decode = decode_in_steps
     try:
         yield
     finally:

@@ -186,11 +186,11 @@ def _fill(picture: Image.Image, box: Box, *, radius: int) -> None:
     """Darken a rounded box."""
     width, height = box[2] - box[0], box[3] - box[1]
 
-    def rounded(pen: ImageDraw.ImageDraw, scale: int) -> None:
+    def draw_corners(pen: ImageDraw.ImageDraw, scale: int) -> None:
         corner = (width * scale - 1, height * scale - 1)
         pen.rounded_rectangle((0, 0, *corner), radius * scale, fill=round(255 * _PANEL_OPACITY))
 
-    picture.paste(_PANEL, box, _smooth(width, height, rounded))
+    picture.paste(_PANEL, box, _smooth(width, height, draw_corners))
 
 
 def _smooth(
