@@ -98,7 +98,8 @@ async def test_a_cancel_stops_its_job_and_no_other(make, tmp_path):
         steps = Steps()
         rendering = await begun(slot, task(tmp_path, steps=LONG), steps)
         await slot.cancel("ANOTHER")
-        await steps.reached(steps[-1].stage, done=steps[-1].done + 3)
+        if not isinstance(slot, FakeSlot):  # it makes no steps, and cancels at once
+            await steps.reached(steps[-1].stage, done=steps[-1].done + 3)
         assert not rendering.done()
         await slot.cancel("7Q2FK9XD")
         with pytest.raises(Cancelled):
