@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -50,7 +51,8 @@ class RefusedRequestStore:
     async def save(self, tenant: str, person: str, refused: RefusedRequest) -> str:
         """Keep a request and return its id; old ones are deleted."""
         request_id, now = new_job_id(), self._clock.now()
-        request = _REFUSED_REQUEST.dump_json(refused).decode()
+        # Not `dump_json`: a terminal may send half characters, which pydantic refuses in JSON.
+        request = json.dumps(_REFUSED_REQUEST.dump_python(refused))
 
         async def work(connection: aiosqlite.Connection) -> None:
             await connection.execute(
@@ -84,8 +86,8 @@ class RefusedRequestStore:
         )
         try:
             [row] = rows
-            return _REFUSED_REQUEST.validate_json(row["request"])
-        except (ValueError, TypeError) as error:
+            return _REFUSED_REQUEST.validate_python(json.loads(row["request"]))
+        except (ValueError, TypeError, RecursionError) as error:
             raise NotFound("request.gone") from error
 
     async def forget(self, tenant: str, person: str) -> None:

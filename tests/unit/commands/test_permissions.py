@@ -9,13 +9,11 @@ from hypothesis import strategies as st
 from commands.caller import Caller, Channel
 from commands.policy.permissions import apply_caps, check_caps, check_may_render, check_press
 from commands.policy.settings import CAPS, Rules
-from commands.specs.layers import (
-    TYPED,
-    Layer,
-)
+from commands.specs.layers import Layer
 from commands.specs.resolve import resolve
 from commands.text.messages import error_text
 from inference.domain.errors import UserError
+from inference.domain.job import TYPED
 from inference.domain.spec import Mode
 from inference.engines.geometry import LENGTHS
 from tests.fakes.orders import a_job, a_spec

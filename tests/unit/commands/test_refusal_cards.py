@@ -319,6 +319,13 @@ async def test_a_request_that_an_older_version_stored_is_read_with_its_types(tmp
         assert await store.get("t", "ann", await store.save("t", "ann", old)) == old
 
 
+async def test_a_text_with_half_a_character_is_kept(tmp_path):
+    clock = ManualClock()
+    async with open_database(tmp_path / "drafts.sqlite3", TABLES) as database:
+        store, refused = RefusedRequestStore(database, clock), _refused("a fox \udce9")
+        assert await store.get("t", "ann", await store.save("t", "ann", refused)) == refused
+
+
 @pytest.mark.parametrize("row", ["", "{", "[]", '{"asked": 1, "text": "", "offers": []}'])
 async def test_a_damaged_request_is_gone(tmp_path, row):
     clock = ManualClock()

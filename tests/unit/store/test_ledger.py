@@ -176,7 +176,7 @@ def test_every_second_is_accounted_for_and_nothing_is_let_in_above_a_limit(order
                 try:
                     await books.accept(job)
                 except UserError:
-                    assert milliseconds(cost) > before.left(QUOTA)
+                    assert milliseconds(cost) > before.remaining(QUOTA)
                     assert await books.usage(person) == before
                     continue
                 if end == "delivered":
