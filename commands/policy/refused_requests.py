@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import aiosqlite
 from pydantic import TypeAdapter
@@ -51,8 +51,9 @@ class RefusedRequestStore:
     async def save(self, tenant: str, person: str, refused: RefusedRequest) -> str:
         """Keep a request and return its id; old ones are deleted."""
         request_id, now = new_job_id(), self._clock.now()
-        # Not `dump_json`: a terminal may send half characters, which pydantic refuses in JSON.
-        request = json.dumps(_REFUSED_REQUEST.dump_python(refused))
+        # Not by the adapter, which writes neither half characters nor read-only mappings.
+        kept = {each.name: getattr(refused, each.name) for each in fields(refused)}
+        request = json.dumps(kept, default=dict)
 
         async def work(connection: aiosqlite.Connection) -> None:
             await connection.execute(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import MappingProxyType
 
 import pytest
 
@@ -319,11 +320,20 @@ async def test_a_request_that_an_older_version_stored_is_read_with_its_types(tmp
         assert await store.get("t", "ann", await store.save("t", "ann", old)) == old
 
 
-async def test_a_text_with_half_a_character_is_kept(tmp_path):
-    clock = ManualClock()
+async def test_half_a_character_and_a_read_only_mapping_are_kept(tmp_path):
+    refused = replace(
+        _refused("a fox \udce9"),
+        options=MappingProxyType({"loops": 2}),
+        offers=(MappingProxyType({"frames": 97}), {"image": None}),
+    )
     async with open_database(tmp_path / "drafts.sqlite3", TABLES) as database:
-        store, refused = RefusedRequestStore(database, clock), _refused("a fox \udce9")
-        assert await store.get("t", "ann", await store.save("t", "ann", refused)) == refused
+        store = RefusedRequestStore(database, ManualClock())
+        kept = await store.get("t", "ann", await store.save("t", "ann", refused))
+    assert (kept.text, kept.options, kept.offers) == (
+        "a fox \udce9",
+        {"loops": 2},
+        ({"frames": 97}, {"image": None}),
+    )
 
 
 @pytest.mark.parametrize("row", ["", "{", "[]", '{"asked": 1, "text": "", "offers": []}'])
