@@ -170,13 +170,13 @@ def evaluate(
     asked = held_out(scenes)
     verdicts = [judge(question) for question in asked]
     yield from _table(verdicts)
-    half = verdicts[: max(scenes // 2, 1)]
-    yield _right("unknown words harmless", _unknown_words(half, judge))
+    yield _right("unknown words harmless", _unknown_words(verdicts, judge))
     said = [judge(question) for question in typed()[:scenes]]
     for aspect in _ASPECTS:
         yield _right(f"as people type it: {aspect}", _having(said, aspect))
     moving = [question.scene for question in asked]
-    filmed = [_filmed(scene, number) for number, scene in enumerate(moving[: len(half)])]
+    half = moving[: max(scenes // 2, 1)]
+    filmed = [_filmed(scene, number) for number, scene in enumerate(half)]
     found = [measure.camera_of(installation.shoot(scene)) is scene.camera for scene in filmed]
     yield _right("camera", found)
     few = moving[: max(min(scenes // 4, _FEW), 1)]
