@@ -26,8 +26,8 @@ async def test_a_check_that_raises_is_one_line_among_all(tmp_path, monkeypatch):
     places = {
         machine: ["disk", "gpu", "memory", "python", "torch"],
         storage: ["backups", "data_folder", "database", "model_weights"],
-        configuration: ["config", "plugins", "running"],
-        network: ["assistant", "proxy", "check_hosts"],
+        configuration: ["config", "plugins", "ask_process"],
+        network: ["check_openai", "proxy", "check_hosts"],
     }
     for module, names in places.items():
         for name in names:
