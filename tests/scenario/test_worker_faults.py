@@ -2,6 +2,7 @@ import asyncio
 import contextlib
 import signal
 import sqlite3
+import time
 
 import aiohttp
 import psutil
@@ -21,6 +22,9 @@ ONCE = (
 """Failures of a first attempt that a second one makes good."""
 
 ALWAYS = ("crash", "oom", "lie", "error", "bug", "sticky", "nan")
+
+HANG_SECONDS = 15.0
+"""A worker is silent for longer when it hangs; the answers of a busy machine are not."""
 
 
 async def asked(living, text):
@@ -62,12 +66,14 @@ async def watched(living, worker=None):
         living: The bot.
         worker: Stands still; the bot must answer before it replaces it.
     """
-    answers = []
+    answers, waits = [], []
 
     async def look(session):
         while True:
+            started = time.monotonic()
             async with session.get("http://bot/v1/health") as response:
                 assert response.status == 200
+            waits.append(time.monotonic() - started)
             answers.append(worker is None or stands_still(worker))
             await asyncio.sleep(0.02)
 
@@ -81,6 +87,7 @@ async def watched(living, worker=None):
                 await asyncio.wait({looking})
             assert looking.cancelled(), looking.exception()
     assert any(answers)
+    assert max(waits) < HANG_SECONDS
 
 
 @pytest.mark.cases(1)
